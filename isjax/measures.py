@@ -1,0 +1,694 @@
+"""Entropies, divergences and mutual informations over finite alphabets.
+
+Every divergence and information is a sum of terms that are never negative (see ``_numerics``), so none of them is
+negative, and each is accurate in float32 where it is many orders smaller than the entropies around it. Amounts are in
+nats, or in the unit of ``base``. Zero mass contributes zero, and derivative zero.
+"""
+
+import itertools
+import math
+
+import jax.numpy as jnp
+
+from isjax import _checks
+from isjax._numerics import (
+    divergence_terms,
+    expectation,
+    in_base,
+    information_terms,
+    log_ratio,
+    normalise,
+    safe_divide,
+    safe_log,
+    xlogx,
+)
+from isjax._typing import Array, ArrayLike, Float, Joint, ScalarFloat
+
+__all__ = [
+    "binary_entropy",
+    "co_information",
+    "conditional_entropy",
+    "conditional_mutual_information",
+    "cross_entropy",
+    "dual_total_correlation",
+    "entropy",
+    "jensen_shannon_divergence",
+    "kl_divergence",
+    "mutual_information",
+    "o_information",
+    "pointwise_mutual_information",
+    "renyi_divergence",
+    "renyi_entropy",
+    "total_correlation",
+    "total_variation",
+    "tsallis_entropy",
+]
+
+Axis = int | tuple[int, ...]
+
+# --- one distribution ---------------------------------------------------------------------------------------------
+
+
+def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None = None) -> Float[Array, "..."]:
+    r"""Shannon entropy.
+
+    .. math:: H(p) = -\sum_i p_i \log p_i
+
+    The derivative is −log p − 1; at a cell of zero mass it is taken as zero (its limit is plus infinity).
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The shape of ``p`` without ``axis``.
+
+    Raises:
+      TypeError: if ``p`` does not hold floats.
+      ValueError: if ``axis`` is not an axis of it, or ``base`` is not greater than 1.
+
+    Source:
+      Shannon, A mathematical theory of communication (1948).
+
+    Examples:
+      >>> float(entropy(jnp.array([0.5, 0.25, 0.25, 0.0]), base=2))
+      1.5
+    """
+    p = _checks.probabilities(p, "p")
+    return in_base(-jnp.sum(xlogx(p), axis=_checks.valid_axes(axis, p, "axis")), base)
+
+
+def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: float | None = None) -> Float[Array, "*batch"]:
+    r"""Entropy of a coin that falls heads with probability ``p``.
+
+    .. math:: h(p) = -p \log p - (1 - p) \log(1 - p)
+
+    The derivative at p = 0 and p = 1, where its limits are infinite, is 1 and −1: what the side with mass contributes.
+
+    Args:
+      p: probabilities, any shape.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The shape of ``p``; NaN where it lies outside [0, 1].
+
+    Raises:
+      TypeError: if ``p`` does not hold floats.
+      ValueError: if ``base`` is not greater than 1.
+
+    Source:
+      Cover and Thomas (2006), equation 2.5.
+
+    Examples:
+      >>> binary_entropy(jnp.array([0.0, 0.5, 1.0]), base=2).tolist()
+      [0.0, 1.0, 0.0]
+    """
+    p = _checks.probabilities(p, "p")
+    tails = (1 - p) * jnp.log1p(-jnp.where(p == 1, 0, p))
+    return in_base(-(xlogx(p) + tails), base)
+
+
+def renyi_entropy(
+    p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1, base: float | None = None
+) -> Float[Array, "..."]:
+    r"""Rényi entropy.
+
+    .. math:: H_a(p) = \frac{1}{1 - a} \log \sum_i p_i^a
+
+    Order 0 is the logarithm of the support's size, 1 is Shannon's, infinity is −log max p. Near order 1 it is summed as
+    log1p(Σ p (p^{a−1} − 1)), which does not cancel.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      order: a ≥ 0, a number, not a traced value.
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The shape of ``p`` without ``axis``.
+
+    Raises:
+      TypeError: if ``p`` does not hold floats.
+      ValueError: if ``order`` is negative, ``axis`` not an axis of ``p``, or ``base`` not greater than 1.
+
+    Source:
+      Rényi, On measures of entropy and information (1961).
+
+    Examples:
+      >>> p = jnp.array([0.5, 0.25, 0.25, 0.0])
+      >>> [round(float(renyi_entropy(p, order, base=2)), 3) for order in (0, 1, 2, jnp.inf)]
+      [1.585, 1.5, 1.415, 1.0]
+    """
+    p, order = _checks.probabilities(p, "p"), _checks.order(order)
+    axes = _checks.valid_axes(axis, p, "axis")
+    if order == 0:
+        nats = jnp.log(jnp.sum(p != 0, axis=axes).astype(p.dtype))
+    elif order == 1:
+        return entropy(p, axis=axis, base=base)
+    elif order == math.inf:
+        nats = -jnp.log(jnp.max(p, axis=axes))
+    elif abs(order - 1) < 0.25:
+        nats = jnp.log1p(jnp.sum(p * jnp.expm1((order - 1) * safe_log(p)), axis=axes)) / (1 - order)
+    else:
+        top = jnp.max(p, axis=axes, keepdims=True)
+        powers = jnp.where(p == 0, 0, jnp.exp(order * safe_log(p / top)))
+        nats = (order * jnp.log(jnp.squeeze(top, axes)) + jnp.log(jnp.sum(powers, axis=axes))) / (1 - order)
+    return in_base(nats, base)
+
+
+def tsallis_entropy(p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1) -> Float[Array, "..."]:
+    r"""Tsallis entropy, which has no unit.
+
+    .. math:: S_a(p) = \frac{1 - \sum_i p_i^a}{a - 1}
+
+    Order 0 is the support's size less one, 1 is Shannon's entropy in nats, infinity is zero.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      order: a ≥ 0, a number, not a traced value.
+      axis: the alphabet's axis or axes.
+
+    Returns:
+      The shape of ``p`` without ``axis``.
+
+    Raises:
+      TypeError: if ``p`` does not hold floats.
+      ValueError: if ``order`` is negative or ``axis`` not an axis of ``p``.
+
+    Source:
+      Tsallis, Possible generalization of Boltzmann-Gibbs statistics (1988).
+
+    Examples:
+      >>> float(tsallis_entropy(jnp.array([0.5, 0.5]), 2))
+      0.5
+    """
+    p, order = _checks.probabilities(p, "p"), _checks.order(order)
+    axes = _checks.valid_axes(axis, p, "axis")
+    if order == 0:
+        return jnp.sum(p != 0, axis=axes).astype(p.dtype) - 1
+    if order == math.inf:
+        return jnp.sum(p * 0, axis=axes)
+    return -jnp.sum(p * _deformed_log(safe_log(p), order - 1), axis=axes)
+
+
+def _deformed_log(log: Array, exponent: float) -> Array:
+    """``(e^{b l} − 1)/b``, which is l itself for b = 0."""
+    return log if exponent == 0 else jnp.expm1(exponent * log) / exponent
+
+
+# --- two distributions --------------------------------------------------------------------------------------------
+
+
+def _pair(p: ArrayLike, q: ArrayLike, axis: Axis) -> tuple[Array, Array, tuple[int, ...]]:
+    """Two distributions over one alphabet, and its axes."""
+    p, q = _checks.probabilities(p, "p"), _checks.probabilities(q, "q")
+    _checks.same_alphabet(p, q, axis)
+    p, q = jnp.broadcast_arrays(p, q)
+    return p, q, _checks.valid_axes(axis, p, "axis")
+
+
+def cross_entropy(
+    p: Float[ArrayLike, "..."], q: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None = None
+) -> Float[Array, "..."]:
+    r"""Cross-entropy of ``q`` under ``p``.
+
+    .. math:: H(p, q) = -\sum_i p_i \log q_i
+
+    Plus infinity where q = 0 < p; a cell with p = 0 contributes nothing, whatever q.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      q: distribution over the same alphabet; its batch axes broadcast with those of ``p``.
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The broadcast shape without ``axis``.
+
+    Raises:
+      TypeError: if either does not hold floats.
+      ValueError: if the alphabets differ, ``axis`` is not an axis, or ``base`` is not greater than 1.
+
+    Source:
+      Cover and Thomas (2006), section 2.3: H(p) + D(p‖q).
+
+    Examples:
+      >>> float(cross_entropy(jnp.array([0.5, 0.5, 0.0]), jnp.array([0.5, 0.25, 0.25]), base=2))
+      1.5
+    """
+    p, q, axes = _pair(p, q, axis)
+    return in_base(-expectation(p, jnp.log(jnp.where(p == 0, 1, q)), axis=axes), base)
+
+
+def kl_divergence(
+    p: Float[ArrayLike, "..."], q: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None = None
+) -> Float[Array, "..."]:
+    r"""Kullback-Leibler divergence of ``p`` from ``q``.
+
+    .. math:: D(p \| q) = \sum_i \left( p_i \log \frac{p_i}{q_i} - p_i + q_i \right) \ge 0
+
+    Plus infinity where q = 0 < p, and the gradient there is infinite too. Where p = 0 the derivative in p is taken as
+    zero (its limit is minus infinity). Since the terms −p + q are kept, derivatives differ from those of
+    Σ p log(p/q) by a constant over the alphabet: along directions that sum to zero the two agree.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      q: distribution over the same alphabet; its batch axes broadcast with those of ``p``.
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The broadcast shape without ``axis``.
+
+    Raises:
+      TypeError: if either does not hold floats.
+      ValueError: if the alphabets differ, ``axis`` is not an axis, or ``base`` is not greater than 1.
+
+    Source:
+      Kullback and Leibler, On information and sufficiency (1951).
+
+    Examples:
+      >>> p = jnp.array([0.5, 0.5, 0.0])
+      >>> round(float(kl_divergence(p, jnp.array([0.5, 0.25, 0.25]), base=2)), 6)
+      0.5
+      >>> float(kl_divergence(p, jnp.array([1.0, 0.0, 0.0])))
+      inf
+    """
+    p, q, axes = _pair(p, q, axis)
+    return in_base(jnp.sum(divergence_terms(p, q), axis=axes), base)
+
+
+def jensen_shannon_divergence(
+    p: Float[ArrayLike, "..."],
+    q: Float[ArrayLike, "..."],
+    *,
+    weight: float | ScalarFloat = 0.5,
+    axis: Axis = -1,
+    base: float | None = None,
+) -> Float[Array, "..."]:
+    r"""Jensen-Shannon divergence, of ``p`` with weight w and ``q`` with weight 1 − w.
+
+    .. math:: w D(p \| m) + (1 - w) D(q \| m), \qquad m = w p + (1 - w) q
+
+    It is what a sample tells about which of the two it came from; finite always, at most h(w).
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      q: distribution over the same alphabet; its batch axes broadcast with those of ``p``.
+      weight: the weight of ``p``, in [0, 1].
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The broadcast shape without ``axis``.
+
+    Raises:
+      TypeError: if either does not hold floats.
+      ValueError: if the alphabets differ, a concrete weight is outside [0, 1], ``axis`` is not an axis, or ``base`` is
+        not greater than 1.
+
+    Source:
+      Lin, Divergence measures based on the Shannon entropy (1991).
+
+    Examples:
+      >>> p, q = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
+      >>> float(jensen_shannon_divergence(p, q, base=2))
+      1.0
+    """
+    p, q, axes = _pair(p, q, axis)
+    if _checks.is_concrete(weight):
+        _checks.unit_interval(float(weight), "weight")
+    w = jnp.asarray(weight, jnp.result_type(p, q))
+    mixture, difference = w * p + (1 - w) * q, p - q
+    of_p = jnp.sum(information_terms(p, mixture, (1 - w) * difference), axis=axes)
+    of_q = jnp.sum(information_terms(q, mixture, -w * difference), axis=axes)
+    return in_base(w * of_p + (1 - w) * of_q, base)
+
+
+def renyi_divergence(
+    p: Float[ArrayLike, "..."], q: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1, base: float | None = None
+) -> Float[Array, "..."]:
+    r"""Rényi divergence of ``p`` from ``q``.
+
+    .. math:: D_a(p \| q) = \frac{1}{a - 1} \log \sum_i p_i^a q_i^{1 - a}
+
+    Order 0 is −log q(p > 0), 1 is Kullback-Leibler's, infinity is log max p/q. Plus infinity where the supports are
+    disjoint, and for a ≥ 1 where q = 0 < p. Divergences below about one are summed as
+    (a − 1)⁻¹ log1p((a − 1) Σ q g_a(p/q)) with g_a(e^r) = e^r (e^{(a−1)r} − 1)/(a − 1) − (e^r − 1) ≥ 0, whose limit at
+    a = 1 is the term of Kullback-Leibler's: nothing cancels, near order 1 or near p = q.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      q: distribution over the same alphabet; its batch axes broadcast with those of ``p``.
+      order: a ≥ 0, a number, not a traced value.
+      axis: the alphabet's axis or axes.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The broadcast shape without ``axis``.
+
+    Raises:
+      TypeError: if either does not hold floats.
+      ValueError: if ``order`` is negative, the alphabets differ, ``axis`` is not an axis, or ``base`` not greater than 1.
+
+    Source:
+      van Erven and Harremoës, Rényi divergence and Kullback-Leibler divergence (2014).
+
+    Examples:
+      >>> p, q = jnp.array([0.5, 0.5, 0.0]), jnp.array([0.25, 0.5, 0.25])
+      >>> [round(float(renyi_divergence(p, q, order, base=2)), 3) for order in (0, 1, 2, jnp.inf)]
+      [0.415, 0.5, 0.585, 1.0]
+    """
+    p, q, axes = _pair(p, q, axis)
+    order = _checks.order(order)
+    if order == 1:
+        return kl_divergence(p, q, axis=axis, base=base)
+    if order == 0:
+        nats = -jnp.log(jnp.sum(jnp.where(p == 0, 0, q), axis=axes))
+    else:
+        r = jnp.where(p == 0, -jnp.inf, log_ratio(p, q, p - q))
+        nats = jnp.max(r, axis=axes) if order == math.inf else _renyi_nats(p, q, order, axes)
+    return in_base(jnp.maximum(nats, 0), base)
+
+
+def _renyi_nats(p: Array, q: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """Rényi divergence of an order other than 0, 1 and infinity."""
+    b = order - 1
+    small = jnp.log1p(b * jnp.sum(_renyi_terms(p, q, order), axis=axes)) / b
+    # Its terms overflow where the divergence is large; there a logarithm of a sum of exponentials is as accurate.
+    absent = (p == 0) | ((q == 0) & (order < 1))
+    log_terms = jnp.where(absent, -jnp.inf, safe_log(p) + b * log_ratio(jnp.where(absent, 0, p), q, p - q))
+    top = jnp.max(log_terms, axis=axes, keepdims=True)
+    shift = jnp.where(jnp.isfinite(top), top, 0)
+    sums = jnp.sum(jnp.where(absent, 0, jnp.exp(jnp.where(absent, 0, log_terms - shift))), axis=axes)
+    return jnp.where(jnp.abs(small * b) < 1, small, (jnp.log(sums) + jnp.squeeze(shift, axes)) / b)
+
+
+def _renyi_terms(p: Array, q: Array, order: float) -> Array:
+    """``q g_a(p/q) ≥ 0``, capped where it would overflow."""
+    b = order - 1
+    r = log_ratio(p, q, p - q)
+    near = jnp.abs(r) * max(order, 1) < 0.4
+    x = jnp.where(near, r, 0)
+    num_terms = 18 if p.dtype == jnp.float64 else 10
+    series = jnp.zeros_like(x)
+    for k in range(num_terms, 1, -1):
+        series = (series + sum(order**j for j in range(k - 1)) / math.factorial(k)) * x
+    exponent = jnp.where(near, 0, jnp.minimum(b * r, 30.0))
+    far = p * jnp.expm1(exponent) / b - (p - q)
+    return jnp.where(near, order * q * series * x, far)
+
+
+def total_variation(p: Float[ArrayLike, "..."], q: Float[ArrayLike, "..."], *, axis: Axis = -1) -> Float[Array, "..."]:
+    r"""Total variation distance, which has no unit.
+
+    .. math:: \tfrac12 \sum_i |p_i - q_i|
+
+    Where p = q the derivative is taken as zero.
+
+    Args:
+      p: distribution over ``axis``, batch axes elsewhere.
+      q: distribution over the same alphabet; its batch axes broadcast with those of ``p``.
+      axis: the alphabet's axis or axes.
+
+    Returns:
+      The broadcast shape without ``axis``, in [0, 1].
+
+    Raises:
+      TypeError: if either does not hold floats.
+      ValueError: if the alphabets differ or ``axis`` is not an axis.
+
+    Source:
+      Cover and Thomas (2006), section 11.6.
+
+    Examples:
+      >>> float(total_variation(jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75])))
+      0.25
+    """
+    p, q, axes = _pair(p, q, axis)
+    return jnp.sum(jnp.abs(p - q), axis=axes) / 2
+
+
+# --- joint distributions ------------------------------------------------------------------------------------------
+
+
+def conditional_entropy(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch"]:
+    r"""Entropy of Y that remains when X is known.
+
+    .. math:: H(Y \mid X) = \sum_x p(x) H(Y \mid X = x)
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      Shape ``[...]``.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Cover and Thomas (2006), equation 2.10.
+
+    Examples:
+      >>> float(conditional_entropy(jnp.array([[0.25, 0.25], [0.5, 0.0]]), base=2))
+      0.5
+    """
+    joint = _checks.probabilities(joint, "joint", axes="x y")
+    rows = entropy(normalise(joint), base=base)
+    return expectation(jnp.sum(joint, axis=-1), rows, axis=-1)
+
+
+def mutual_information(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch"]:
+    r"""Information that X and Y have about each other.
+
+    .. math:: I(X;Y) = \sum_x p(x)\, D\bigl(p(\cdot \mid x) \,\|\, p_Y\bigr) \ge 0
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      Shape ``[...]``; zero for independent X and Y, never negative.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Cover and Thomas (2006), equation 2.28.
+
+    Examples:
+      >>> round(float(mutual_information(jnp.array([[0.5, 0.0], [0.0, 0.5]]), base=2)), 6)
+      1.0
+    """
+    joint = _checks.probabilities(joint, "joint", axes="x y")
+    divergences = jnp.sum(information_terms(normalise(joint), jnp.sum(joint, axis=-2, keepdims=True)), axis=-1)
+    return in_base(expectation(jnp.sum(joint, axis=-1), divergences, axis=-1), base)
+
+
+def pointwise_mutual_information(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch x y"]:
+    r"""Information that one value of X has about one value of Y.
+
+    .. math:: i(x;y) = \log \frac{p(y \mid x)}{p(y)}
+
+    Its mean is the mutual information. Minus infinity at a pair that never occurs though x and y do; zero, by
+    convention, where x or y itself never occurs. The derivative is zero at both.
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      Shape ``[..., x, y]``, of either sign.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Fano, Transmission of Information (1961), chapter 2.
+
+    Examples:
+      >>> pointwise_mutual_information(jnp.array([[0.25, 0.0], [0.25, 0.5]]), base=2)[0].tolist()
+      [1.0, -inf]
+    """
+    joint = _checks.probabilities(joint, "joint", axes="x y")
+    p_x, p_y = (jnp.sum(joint, axis=axis, keepdims=True) for axis in (-1, -2))
+    rows, p_y = jnp.broadcast_arrays(safe_divide(joint, p_x, fallback=0), p_y)
+    never = (joint == 0) & (p_x > 0) & (p_y > 0)
+    return in_base(jnp.where(never, -jnp.inf, log_ratio(rows, p_y, rows - p_y)), base)
+
+
+def conditional_mutual_information(
+    joint: Float[ArrayLike, "*batch x y z"], *, base: float | None = None
+) -> Float[Array, "*batch"]:
+    r"""Information that X and Y have about each other when Z is known.
+
+    .. math:: I(X;Y \mid Z) = \sum_{x,z} p(x, z)\, D\bigl(p(\cdot \mid x, z) \,\|\, p(\cdot \mid z)\bigr) \ge 0
+
+    Args:
+      joint: distribution of (X, Y, Z), shape ``[..., x, y, z]``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      Shape ``[...]``; zero if X and Y are independent given Z, never negative.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than three axes, or ``base`` is not greater than 1.
+
+    Source:
+      Cover and Thomas (2006), equation 2.60.
+
+    Examples:
+      >>> xor = jnp.zeros((2, 2, 2)).at[jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 0, 1]), jnp.array([0, 1, 1, 0])].set(0.25)
+      >>> round(float(conditional_mutual_information(xor, base=2)), 6)
+      1.0
+    """
+    joint = _checks.probabilities(joint, "joint", axes="x y z")
+    given_z = normalise(jnp.sum(joint, axis=-3, keepdims=True), axis=-2)
+    divergences = jnp.sum(information_terms(normalise(joint, axis=-2), given_z), axis=-2)
+    return in_base(expectation(jnp.sum(joint, axis=-2), divergences, axis=(-2, -1)), base)
+
+
+# --- many variables: every axis is one ----------------------------------------------------------------------------
+
+
+def _variables(joint: ArrayLike) -> Array:
+    joint = _checks.probabilities(joint, "joint")
+    if joint.ndim < 2:
+        raise ValueError(f"joint must have an axis for each of two or more variables, got shape {joint.shape}")
+    return joint
+
+
+def total_correlation(joint: Float[ArrayLike, "..."], *, base: float | None = None) -> Float[Array, ""]:
+    r"""Information that several variables share, counted from the first on.
+
+    .. math:: \sum_i H(X_i) - H(X_1, \dots, X_n) = \sum_{i \ge 2} I(X_i; X_1, \dots, X_{i-1}) \ge 0
+
+    Args:
+      joint: distribution whose every axis is a variable; map over a batch with ``jax.vmap``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      A scalar; zero if the variables are independent, never negative.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Watanabe, Information theoretical analysis of multivariate correlation (1960).
+
+    Examples:
+      >>> round(float(total_correlation(jnp.zeros((2, 2, 2)).at[0, 0, 0].set(0.5).at[1, 1, 1].set(0.5), base=2)), 6)
+      2.0
+    """
+    joint = _variables(joint)
+    prefixes = (jnp.sum(joint, axis=tuple(range(i + 1, joint.ndim))) for i in range(1, joint.ndim))
+    terms = (mutual_information(_grouped(prefix, prefix.ndim - 1), base=base) for prefix in prefixes)
+    return sum(terms, start=jnp.zeros((), joint.dtype))
+
+
+def dual_total_correlation(joint: Float[ArrayLike, "..."], *, base: float | None = None) -> Float[Array, ""]:
+    r"""Information that several variables share, less what is each one's own.
+
+    .. math:: H(X_1, \dots, X_n) - \sum_i H(X_i \mid X_{\ne i})
+              = I(X_1, \dots, X_{n-1}; X_n) + \sum_{i=2}^{n-1} I(X_i; X_{<i} \mid X_{>i}) \ge 0
+
+    Args:
+      joint: distribution whose every axis is a variable; map over a batch with ``jax.vmap``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      A scalar; zero if the variables are independent, never negative.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Han, Nonnegative entropy measures of multivariate symmetric correlations (1978).
+
+    Examples:
+      >>> round(float(dual_total_correlation(jnp.zeros((2, 2, 2)).at[0, 0, 0].set(0.5).at[1, 1, 1].set(0.5), base=2)), 6)
+      1.0
+    """
+    joint = _variables(joint)
+    last = joint.ndim - 1
+    terms = (conditional_mutual_information(_grouped(joint, i, i + 1), base=base) for i in range(1, last))
+    return sum(terms, start=mutual_information(_grouped(joint, last), base=base))
+
+
+def co_information(joint: Float[ArrayLike, "..."], *, base: float | None = None) -> Float[Array, ""]:
+    r"""Interaction information of several variables, of either sign.
+
+    .. math:: \sum_{\emptyset \ne S} -(-1)^{|S|} H(X_S) = \sum_{S \subseteq \{3..n\}} (-1)^{|S|} I(X_1; X_2 \mid X_S)
+
+    The mutual information of two variables; for three, I(X;Y) − I(X;Y|Z): positive for shared, negative for synergetic
+    information.
+
+    Args:
+      joint: distribution whose every axis is a variable; map over a batch with ``jax.vmap``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Bell, The co-information lattice (2003).
+
+    Examples:
+      >>> xor = jnp.array([[[0.25, 0.0], [0.0, 0.25]], [[0.0, 0.25], [0.25, 0.0]]])
+      >>> round(float(co_information(xor, base=2)), 6)
+      -1.0
+    """
+    joint = _variables(joint)
+    others = range(2, joint.ndim)
+    total = jnp.zeros((), joint.dtype)
+    for num_dropped in range(len(others) + 1):
+        sign = (-1) ** (len(others) - num_dropped)
+        for dropped in itertools.combinations(others, num_dropped):
+            kept = _grouped(jnp.sum(joint, axis=dropped), 1, 2)
+            total = total + sign * conditional_mutual_information(kept, base=base)
+    return total
+
+
+def o_information(joint: Float[ArrayLike, "..."], *, base: float | None = None) -> Float[Array, ""]:
+    r"""Total correlation less dual total correlation: positive where redundancy prevails, negative where synergy does.
+
+    .. math:: \Omega(X_1, \dots, X_n) = TC - DTC
+
+    Args:
+      joint: distribution whose every axis is a variable; map over a batch with ``jax.vmap``.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      A scalar; zero for two variables.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats.
+      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
+
+    Source:
+      Rosas, Mediano, Gastpar and Jensen, Quantifying high-order interdependencies (2019).
+
+    Examples:
+      >>> xor = jnp.array([[[0.25, 0.0], [0.0, 0.25]], [[0.0, 0.25], [0.25, 0.0]]])
+      >>> round(float(o_information(xor, base=2)), 6)
+      -1.0
+    """
+    return total_correlation(joint, base=base) - dual_total_correlation(joint, base=base)
+
+
+def _grouped(joint: Array, *cuts: int) -> Array:
+    """``joint`` with its axes merged into consecutive groups, cut before each axis in ``cuts``."""
+    edges = (0, *cuts, joint.ndim)
+    return joint.reshape([math.prod(joint.shape[i:j]) for i, j in zip(edges[:-1], edges[1:], strict=True)])

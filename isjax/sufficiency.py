@@ -1,0 +1,186 @@
+"""What an encoder loses: the mutual information loss, sufficiency, and the exact split of a risk.
+
+For U = η(X), the least excess cross-entropy risk of any decoder that sees U alone is I(X;Y|U) (arXiv:2405.20452,
+Theorem 4); the encoder is sufficient where that is zero.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from isjax import _checks
+from isjax._numerics import divergence_terms_from_log, expectation, in_base, information_terms, normalise
+from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Joint
+from isjax.distributions import pushforward_unchecked
+from isjax.measures import conditional_entropy
+
+__all__ = ["RiskDecomposition", "is_sufficient", "mutual_information_loss", "risk_decomposition"]
+
+
+def mutual_information_loss(
+    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, base: float | None = None
+) -> Float[Array, "*batch"]:
+    r"""Information about Y that is lost when X is replaced by its code U.
+
+    .. math:: I(X;Y \mid U) = \sum_{x,u} p(x)\,\eta(u \mid x)\, D\bigl(p(\cdot \mid x) \,\|\, p(\cdot \mid u)\bigr) \ge 0
+
+    It is the least excess cross-entropy risk of any decoder that sees U alone, and it is zero if and only if U is
+    sufficient for Y. Summed without cancellation: never negative, and accurate in float32 where it is many orders
+    smaller than I(X;Y).
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats).
+      num_codes: size of the code alphabet, for integer codes; as many as X has symbols if None.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The loss, shape ``[...]``; NaN where a traced code lies outside 0 … num_codes − 1.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats, or ``encoder`` neither integers nor floats.
+      ValueError: if the encoder's rows are not X's symbols, a concrete code lies outside 0 … num_codes − 1, or ``base``
+        is not greater than 1.
+
+    Source:
+      arXiv:2405.20452, Theorems 1 and 4.
+
+    Examples:
+      >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
+      >>> round(float(mutual_information_loss(joint, jnp.array([0, 0, 1]))), 3)
+      0.477
+    """
+    joint, encoder, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
+    p_y_given_u = normalise(pushforward_unchecked(joint, encoder, num_codes))
+    p_x, p_y_given_x = jnp.sum(joint, axis=-1), normalise(joint)
+    if _checks.is_deterministic(encoder):
+        p_y_given_code = jnp.vectorize(lambda rows, codes: rows[codes], signature="(u,y),(x)->(x,y)")(
+            p_y_given_u, encoder
+        )
+        divergences = jnp.sum(information_terms(p_y_given_x, p_y_given_code), axis=-1)
+    else:
+        of_each_code = jnp.sum(information_terms(p_y_given_x[..., :, None, :], p_y_given_u[..., None, :, :]), axis=-1)
+        divergences = expectation(encoder, of_each_code, axis=-1)
+    return in_base(expectation(p_x, divergences, axis=-1), base)
+
+
+def is_sufficient(
+    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, tolerance: float | None = None
+) -> Bool[Array, "*batch"]:
+    r"""Whether the code U keeps all that X says about Y.
+
+    .. math:: I(X;Y \mid U) \le \text{tolerance}
+
+    The loss is quadratic in the differences between posteriors, so that joints whose rows are equal up to a rounding
+    of relative size r have losses of order r²: the default tolerance is the square of 128 units of the dtype (2.3e-10
+    nats in float32, 8e-28 in float64).
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats).
+      num_codes: size of the code alphabet, for integer codes; as many as X has symbols if None.
+      tolerance: the largest loss, in nats, that counts as none.
+
+    Returns:
+      Booleans, shape ``[...]``.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats, or ``encoder`` neither integers nor floats.
+      ValueError: if the encoder's rows are not X's symbols, or a concrete code lies outside 0 … num_codes − 1.
+
+    Source:
+      arXiv:2405.20452, Definition 2 and Theorem 1.
+
+    Examples:
+      >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
+      >>> bool(is_sufficient(joint, jnp.array([0, 1, 1]))), bool(is_sufficient(joint, jnp.array([0, 0, 1])))
+      (True, False)
+    """
+    loss = mutual_information_loss(joint, encoder, num_codes=num_codes)
+    return loss <= (float(128 * jnp.finfo(loss.dtype).eps) ** 2 if tolerance is None else tolerance)
+
+
+class RiskDecomposition(NamedTuple):
+    """The cross-entropy risk of a decoder of U, in three parts of which none is negative."""
+
+    conditional_entropy: Float[Array, "*batch"]
+    """H(Y|X): what no learner can avoid."""
+    encoder_bias: Float[Array, "*batch"]
+    """I(X;Y|U): what no decoder of U can avoid."""
+    decoder_error: Float[Array, "*batch"]
+    """D(p(y|u) ‖ q(y|u)) in the mean over U: what this decoder has not learnt."""
+
+    @property
+    def risk(self) -> Float[Array, "*batch"]:
+        """The cross-entropy risk E[−log q(Y|U)]."""
+        return self.conditional_entropy + self.excess_risk
+
+    @property
+    def excess_risk(self) -> Float[Array, "*batch"]:
+        """The risk above H(Y|X), that of the best predictor from X."""
+        return self.encoder_bias + self.decoder_error
+
+
+def risk_decomposition(
+    joint: Joint,
+    log_decoder: Float[ArrayLike, "*#batch u y"],
+    encoder: Encoder | None = None,
+    *,
+    base: float | None = None,
+) -> RiskDecomposition:
+    r"""Cross-entropy risk of a decoder, split exactly into what X, the encoder and the decoder answer for.
+
+    .. math:: \mathbb E[-\log q(Y \mid U)] = H(Y \mid X) + I(X;Y \mid U) + D(p_{Y|U} \,\|\, q \mid p_U)
+
+    Exact, from the joint distribution: no test set. The decoder error is summed from log-probabilities: infinite where
+    log q = −inf at a pair (u, y) with mass, and not where q merely underflows.
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      log_decoder: natural logarithms log q(y | u), rows of probabilities that sum to one, shape ``[..., u, y]``.
+      encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats); U = X if None.
+      base: base of the logarithm in which the parts are given; nats if None.
+
+    Returns:
+      ``RiskDecomposition(conditional_entropy, encoder_bias, decoder_error)``, each of shape ``[...]``, with the
+      properties ``risk`` and ``excess_risk``.
+
+    Raises:
+      TypeError: if ``joint`` or ``log_decoder`` does not hold floats, or ``encoder`` neither integers nor floats.
+      ValueError: if the encoder's rows are not X's symbols, the decoder's rows not the codes or its columns not Y's
+        symbols, a concrete code lies outside the decoder's rows, or ``base`` is not greater than 1.
+
+    Source:
+      arXiv:2405.20452, Theorem 4.
+
+    Examples:
+      >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
+      >>> parts = risk_decomposition(joint, jnp.log(jnp.array([[0.5, 0.5], [0.5, 0.5]])), jnp.array([0, 1, 1]), base=2)
+      >>> [round(float(part), 6) for part in (*parts, parts.risk)]
+      [0.0, 0.0, 1.0, 1.0]
+    """
+    joint = _checks.probabilities(joint, "joint", axes="x y")
+    log_q = _checks.probabilities(log_decoder, "log_decoder", axes="u y")
+    num_symbols, num_classes = joint.shape[-2:]
+    num_codes = log_q.shape[-2]
+    if log_q.shape[-1] != num_classes:
+        raise ValueError(f"log_decoder has {log_q.shape[-1]} columns, but Y has {num_classes} symbols in joint")
+    if encoder is None:
+        if num_codes != num_symbols:
+            raise ValueError(f"log_decoder has {num_codes} rows, but X has {num_symbols} symbols in joint")
+        bias, joint_uy = jnp.zeros(joint.shape[:-2], joint.dtype), joint
+    else:
+        joint, codes, size = _checks.joint_and_encoder(joint, encoder, _codes_of_decoder(encoder, num_codes))
+        if size != num_codes:
+            raise ValueError(f"log_decoder has {num_codes} rows, but encoder has {size} codes")
+        bias = mutual_information_loss(joint, codes, num_codes=num_codes, base=base)
+        joint_uy = pushforward_unchecked(joint, codes, num_codes)
+    _checks.batch_shape(joint=(joint_uy, 2), log_decoder=(log_q, 2))
+    errors = jnp.sum(divergence_terms_from_log(normalise(joint_uy), log_q), axis=-1)
+    error = in_base(expectation(jnp.sum(joint_uy, axis=-1), errors, axis=-1), base)
+    return RiskDecomposition(*jnp.broadcast_arrays(conditional_entropy(joint, base=base), bias, error))
+
+
+def _codes_of_decoder(encoder: ArrayLike, num_codes: int) -> int | None:
+    """The size of the code alphabet as the decoder's rows give it; a stochastic encoder has its own."""
+    return num_codes if _checks.is_deterministic(jnp.asarray(encoder)) else None

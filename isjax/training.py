@@ -1,0 +1,268 @@
+r"""One member of a sweep: an optax SGD run as a pure function of its key, with its risk split exactly along the way.
+
+A batch is a table of weights over (row of features, class), and its loss
+
+.. math:: -\sum_{r,y} w(r, y) \log q(y \mid r).
+
+Where a batch holds more samples than there are codes, the rows are the codes themselves and the weights its counts: the
+counts of (u, y) are a sufficient statistic of the gradient, so that a step costs the same whatever the batch size.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from isjax import _checks
+from isjax._typing import Array, Float, Int, Key, ScalarFloat, ScalarInt
+from isjax.distributions import sample
+from isjax.sources import Problem
+from isjax.sufficiency import RiskDecomposition, risk_decomposition
+
+__all__ = ["Trace", "TrainConfig", "train"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a network is trained. Static: it goes through ``jit`` as metadata.
+
+    The samples are independent, so consecutive runs of them are already a random partition into batches: with
+    ``sampling="fixed"`` step t takes batch t modulo their number (shuffling once, which converges like reshuffling:
+    Mishchenko, Khaled and Richtárik 2020), and the loop needs no random numbers. ⌈n / batch_size⌉ batches share n samples
+    evenly. With ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
+
+    Attributes:
+      batch_size: the most samples that a step sees.
+      num_steps: how many steps, whatever the data length; or else
+      num_epochs: how many passes, of ⌈n / batch_size⌉ steps each: the trip count follows the length.
+      num_evals: at how many steps the risk is evaluated: spaced evenly in the logarithm, the first and the last among
+        them.
+      sampling: ``"fixed"`` batches, or drawn with ``"replacement"``.
+      schedule: the learning rate stays ``"constant"``, or falls to zero on a ``"linear"`` or ``"cosine"`` path.
+      max_length: a bound on the data length, needed only where that is traced.
+
+    Raises:
+      TypeError: if a number of things is not an integer.
+      ValueError: if both or neither of ``num_steps`` and ``num_epochs`` are given, or one is out of its range.
+
+    Examples:
+      >>> TrainConfig(num_steps=100, num_evals=3).num_steps
+      100
+    """
+
+    batch_size: int = 32
+    num_steps: int | None = None
+    num_epochs: int | None = None
+    num_evals: int = 16
+    sampling: Literal["fixed", "replacement"] = "fixed"
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        _checks.count(self.batch_size, "batch_size")
+        _checks.count(self.num_evals, "num_evals")
+        _checks.one_of_two(num_steps=self.num_steps, num_epochs=self.num_epochs)
+        if self.num_steps is not None and self.num_evals > self.num_steps:
+            raise ValueError(f"num_evals={self.num_evals}, but there are only num_steps={self.num_steps} steps")
+        _checks.one_of(self.sampling, "sampling", ("fixed", "replacement"))
+        _checks.one_of(self.schedule, "schedule", tuple(_SCHEDULES))
+        if self.max_length is not None:
+            _checks.count(self.max_length, "max_length")
+
+
+_SCHEDULES: dict[str, Callable[[Array], Array]] = {
+    "constant": jnp.ones_like,
+    "linear": lambda progress: 1 - progress,
+    "cosine": lambda progress: (1 + jnp.cos(jnp.pi * progress)) / 2,
+}
+
+
+class Trace(NamedTuple):
+    """What became of one training run, at its evaluations."""
+
+    steps: Int[Array, "evaluation"]
+    """After how many steps."""
+    train_loss: Float[Array, "evaluation"]
+    """Cross-entropy on all of the training data, in nats."""
+    risk: RiskDecomposition
+    """The exact risk in its parts, each of shape ``[evaluation]``, in nats."""
+    log_decoder: Float[Array, "evaluation u y"]
+    """What was learnt: log q(y | u)."""
+
+
+class _Data(NamedTuple):
+    """Samples of (U, Y), of which the first ``length`` are the training data."""
+
+    codes: Int[Array, "n"]
+    targets: Int[Array, "n"]
+    length: Int[Array, ""]
+    num_batches: Int[Array, ""]
+
+
+class _Batch(NamedTuple):
+    """Rows of features, and the weight of each class at each of them; the weights sum to one."""
+
+    rows: Float[Array, "r d"]
+    weights: Float[Array, "r y"]
+
+
+def train(
+    key: Key[Array, ""],
+    problem: Problem,
+    length: int | ScalarInt,
+    learning_rate: float | ScalarFloat,
+    *,
+    network: nn.Module,
+    config: TrainConfig,
+) -> Trace:
+    r"""Trains a network on samples of a problem by stochastic gradient descent on the cross-entropy.
+
+    A pure function: the key gives the data, the initial weights and the batches. Data of length n is a prefix of the data
+    of length 2n, and depends on the key and on the distribution of (X, Y) alone, so that runs under one key are paired.
+
+    Args:
+      key: a key of ``jax.random.key``.
+      problem: what the learner sees.
+      length: n, how many samples; may be traced, and then ``config.max_length`` is needed.
+      learning_rate: of SGD; may be traced.
+      network: a Flax module from features ``[..., d]`` to logits ``[..., y]``.
+      config: how to train.
+
+    Returns:
+      A ``Trace`` of ``config.num_evals`` evaluations.
+
+    Raises:
+      TypeError: if ``length`` is traced and ``config.max_length`` is None.
+      ValueError: if a concrete length is below 1 or above ``config.max_length``.
+
+    Source:
+      arXiv:2405.20452, the numerical study; Theorem 4 for the split of the risk.
+
+    Examples:
+      >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=4, discrimination=0.9)
+      >>> config = TrainConfig(num_steps=200, num_evals=4)
+      >>> problem = source.problem("sufficient")
+      >>> trace = train(jax.random.key(1), problem, 512, 0.5, network=MLP32(num_classes=4), config=config)
+      >>> trace.steps.tolist(), bool(trace.risk.excess_risk[-1] < 0.1 * trace.risk.excess_risk[0])
+      ([1, 6, 34, 200], True)
+    """
+    key_data, key_init, key_batches = jax.random.split(key, 3)
+    data = _draw_data(key_data, problem, length, config)
+    batch_at = _batches(key_batches, problem.features, data, problem.joint.shape[1], config)
+    num_steps = _num_steps(data, config)
+    steps = evaluation_steps(num_steps, config.num_evals)
+    schedule = _SCHEDULES[config.schedule]
+    learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
+
+    def loss(params: optax.Params, batch: _Batch) -> Array:
+        return -jnp.sum(batch.weights * jax.nn.log_softmax(network.apply(params, batch.rows)))
+
+    def step(t: Array, params: optax.Params) -> optax.Params:
+        gradient = jax.grad(loss)(params, batch_at(t))
+        progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
+        optimizer = optax.sgd(learning_rate * schedule(progress))
+        updates, _ = optimizer.update(gradient, optimizer.init(params))
+        return optax.apply_updates(params, updates)
+
+    def segment(params: optax.Params, bounds: tuple[Array, Array]) -> tuple[optax.Params, Array]:
+        params = jax.lax.fori_loop(*bounds, step, params)
+        with jax.default_matmul_precision("highest"):
+            return params, jax.nn.log_softmax(network.apply(params, problem.features))
+
+    params = network.init(key_init, problem.features)
+    starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
+    _, log_decoder = jax.lax.scan(segment, params, (starts, steps))
+    train_loss = -jnp.sum(_weights_of_all(data, problem) * log_decoder, axis=(-2, -1))
+    return Trace(steps, train_loss, risk_decomposition(problem.joint, log_decoder, problem.codes), log_decoder)
+
+
+def evaluation_steps(num_steps: Int[Array, ""], num_evals: int) -> Int[Array, "evaluation"]:
+    """After which steps to evaluate: 1 … num_steps, evenly in the logarithm, each once where there are enough."""
+    index = jnp.arange(num_evals)
+    fraction = index / max(num_evals - 1, 1)
+    spaced = jnp.round(jnp.exp(fraction * jnp.log(jnp.maximum(num_steps, 1)))).astype(num_steps.dtype)
+    distinct = jnp.minimum(jnp.maximum(spaced, index.astype(num_steps.dtype) + 1), num_steps)
+    return jnp.where(index == num_evals - 1, num_steps, distinct)
+
+
+def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
+    """How many steps; none where there are no data, which is how a sweep fills up its last chunk."""
+    steps = data.num_batches * config.num_epochs if config.num_epochs is not None else jnp.asarray(config.num_steps)
+    return jnp.where(data.length > 0, steps, 0).astype(data.length.dtype)
+
+
+def _draw_data(key: Array, problem: Problem, length: int | ScalarInt, config: TrainConfig) -> _Data:
+    max_length = config.max_length
+    if max_length is None:
+        if not _checks.is_concrete(length):
+            raise TypeError("length is being traced: give TrainConfig a max_length")
+        max_length = int(length)
+    if _checks.is_concrete(length) and not 1 <= int(length) <= max_length:
+        raise ValueError(f"length must lie in 1…{max_length}, got {int(length)}")
+    x, y = sample(key, problem.joint, max_length)
+    n = jnp.asarray(length, jnp.int32)
+    return _Data(problem.codes[x], y, n, -(-n // config.batch_size))
+
+
+def _batches(
+    key: Array, features: Array, data: _Data, num_classes: int, config: TrainConfig
+) -> Callable[[Array], _Batch]:
+    """What the batch of each step is: the function from a step to it."""
+    num_codes, size = features.shape[0], config.batch_size
+    as_counts = num_codes <= size
+    num_batches = jnp.maximum(data.num_batches, 1)
+    small, larger = (
+        data.length // num_batches,
+        data.length % num_batches,
+    )  # ``larger`` batches hold one more than ``small``
+
+    def of_samples(codes: Array, targets: Array, weights: Array) -> _Batch:
+        if as_counts:
+            counts = jax.ops.segment_sum(weights, codes * num_classes + targets, num_codes * num_classes)
+            return _Batch(features, counts.reshape(num_codes, num_classes))
+        return _Batch(features[codes], weights[:, None] * jax.nn.one_hot(targets, num_classes, dtype=features.dtype))
+
+    def drawn(t: Array) -> _Batch:
+        index = jax.random.randint(jax.random.fold_in(key, t), (size,), 0, jnp.maximum(data.length, 1))
+        return of_samples(data.codes[index], data.targets[index], jnp.full(size, 1 / size, features.dtype))
+
+    if config.sampling == "replacement":
+        return drawn
+    if as_counts:
+        tables = _count_tables(data, small, larger, -(-data.codes.size // size), num_codes, num_classes, features.dtype)
+        return lambda t: _Batch(features, tables[t % num_batches])
+
+    codes, targets = (jnp.pad(samples, (0, size)) for samples in (data.codes, data.targets))
+
+    def run(t: Array) -> _Batch:
+        batch = t % num_batches
+        start, count = batch * small + jnp.minimum(batch, larger), small + (batch < larger)
+        weights = (jnp.arange(size) < count) / count
+        return of_samples(*(jax.lax.dynamic_slice(a, (start,), (size,)) for a in (codes, targets)), weights)
+
+    return run
+
+
+def _count_tables(
+    data: _Data, small: Array, larger: Array, max_batches: int, num_codes: int, num_classes: int, dtype: jnp.dtype
+) -> Float[Array, "batch u y"]:
+    """Weights over (u, y) of each fixed batch, made once before the loop."""
+    index = jnp.arange(data.codes.size)
+    in_larger = larger * (small + 1)
+    batch = jnp.where(index < in_larger, index // (small + 1), larger + (index - in_larger) // jnp.maximum(small, 1))
+    weights = jnp.where(index < data.length, 1 / (small + (batch < larger)), 0).astype(dtype)
+    cells = (batch * num_codes + data.codes) * num_classes + data.targets
+    tables = jax.ops.segment_sum(weights, cells, max_batches * num_codes * num_classes)
+    return tables.reshape(max_batches, num_codes, num_classes)
+
+
+def _weights_of_all(data: _Data, problem: Problem) -> Float[Array, "u y"]:
+    """Empirical distribution of (U, Y) over the training data."""
+    shape = problem.features.shape[0], problem.joint.shape[1]
+    present = (jnp.arange(data.codes.size) < data.length).astype(problem.features.dtype)
+    cells = data.codes * shape[1] + data.targets
+    return jax.ops.segment_sum(present / jnp.maximum(data.length, 1), cells, shape[0] * shape[1]).reshape(shape)

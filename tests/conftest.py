@@ -1,0 +1,44 @@
+"""Two CPU devices; theory under strict promotion of dtypes and ranks, eagerly and under ``jit``, in float32 and float64."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+
+hypothesis.settings.register_profile("isjax", deadline=None, max_examples=40, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("isjax")
+
+
+@pytest.fixture(params=["eager", "jit"])
+def transform(request: pytest.FixtureRequest) -> Callable:
+    """A function as it is, and jitted: ``transform(f)`` behaves alike in both."""
+    return jax.jit if request.param == "jit" else lambda f, **_: f
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """No implicit promotion of dtypes or of ranks."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of the two precisions, the second with ``jax.enable_x64``."""
+    with jax.enable_x64(True) if request.param == "float64" else contextlib.nullcontext():
+        yield request.param
