@@ -2,13 +2,16 @@
 
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, UInt
 
-__all__ = ["Array", "ArrayLike", "Bool", "Encoder", "Float", "Int", "Joint", "Key", "ScalarFloat", "ScalarInt", "UInt"]
+__all__ = ["Array", "ArrayLike", "Bool", "Encoder", "Float", "Int", "Joint", "Key", "Real", "ScalarFloat", "ScalarInt", "UInt"]
 
 Joint = Float[ArrayLike, "*#batch x y"]
 """A joint distribution of an input X and a target Y."""
 
 Encoder = Int[ArrayLike, "*#batch x"] | Float[ArrayLike, "*#batch x u"]
 """Codes of the input symbols (integers), or rows p(u | x) (floats)."""
+
+Real = float | int
+"""A number, not a traced value."""
 
 ScalarFloat = Float[ArrayLike, ""]
 ScalarInt = Int[ArrayLike, ""]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._typing import Array, ArrayLike, Float, Int, Key
+from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
 from isjax.distributions import (
     check_distribution,
     joint_distribution,
@@ -96,7 +96,8 @@ class Source:
 
         Raises:
           TypeError: if codes of one's own are not integers.
-          ValueError: if the name is unknown, or the codes are not one for each symbol of X, 0 … K − 1, each of them used.
+          ValueError: if the name is unknown, or the codes are not one for each symbol of X, 0 … K − 1, each of them
+            used.
 
         Examples:
           >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8)
@@ -133,7 +134,7 @@ def _code_features(codes: np.ndarray, features: np.ndarray) -> Float[Array, "u d
     return jnp.asarray(nearest[:, varying] if varying.any() else nearest[:, :1])
 
 
-def _channel_given_code(labels: Int[ArrayLike, "u"], num_classes: int, discrimination: float) -> Float[Array, "u y"]:
+def _channel_given_code(labels: Int[ArrayLike, "u"], num_classes: int, discrimination: Real) -> Float[Array, "u y"]:
     """Rows p(y | u) of a source with these labels."""
     return (1 - discrimination) / num_classes + discrimination * jax.nn.one_hot(labels, num_classes)
 
@@ -145,7 +146,7 @@ def _source(
     codes: Int[ArrayLike, "x"],
     merged: Int[ArrayLike, "u"],
     num_classes: int,
-    discrimination: float,
+    discrimination: Real,
     input_distribution: Float[ArrayLike, "x"] | None,
 ) -> Source:
     """A source with given codes, and labels drawn until merging the codes as ``merged`` does loses information."""
@@ -175,8 +176,8 @@ def _labels(key: Array, p_u: Array, merged: Array, num_classes: int) -> Int[Arra
         if mutual_information_loss(p_u[:, None] * jax.nn.one_hot(labels, num_classes, dtype=p_u.dtype), merged) > 0:
             return labels
     raise ValueError(
-        f"no labels in {_MAX_LABEL_DRAWS} draws for which the biased encoder loses information: the codes that it merges "
-        f"may have no mass, or too few classes (num_classes={num_classes})"
+        f"no labels in {_MAX_LABEL_DRAWS} draws for which the biased encoder loses information: the codes that it "
+        f"merges may have no mass (num_classes={num_classes})"
     )
 
 
@@ -186,14 +187,15 @@ def sparse_source(
     num_inputs: int,
     num_relevant: int,
     num_classes: int,
-    discrimination: float,
+    discrimination: Real,
     alphabet_size: int = 2,
     input_distribution: Float[ArrayLike, "x"] | None = None,
 ) -> Source:
     r"""Source in which Y depends on a few of many inputs.
 
-    X is a vector of d inputs with a values each, in C order, and the sufficient code U is k of them, drawn at random; the
-    sparsity is k/d. The biased encoder drops one of the k, drawn at random. Inputs are seen as ±1, or one-hot for a > 2.
+    X is a vector of d inputs with a values each, in C order, and the sufficient code U is k of them, drawn at random;
+    the sparsity is k/d. The biased encoder drops one of the k, drawn at random. Inputs are seen as ±1, or one-hot for
+    a > 2.
 
     Args:
       key: a key of ``jax.random.key``.

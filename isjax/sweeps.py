@@ -3,8 +3,8 @@
 A grid is problems × widths × batch sizes × learning rates × lengths × seeds. Whatever changes a shape (the problem's
 alphabets, the width, the batch size) is unrolled into programs; all else is an axis of members. Members of one length
 train in lock step, a few at a time (``chunk_size``): so no step is wasted where the number of steps follows the length.
-These chunks are shared out over the devices of a mesh, and every device works through its own, one after another: memory
-is bounded whatever the grid.
+These chunks are shared out over the devices of a mesh, and every device works through its own, one after another:
+memory is bounded whatever the grid.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
-from isjax._typing import Array, Float, Int, Key
+from isjax._typing import Array, Float, Int, Key, Real
 from isjax.networks import MLP
 from isjax.sources import Problem
 from isjax.sufficiency import RiskDecomposition
@@ -35,20 +35,20 @@ AXES = ("problem", "hidden", "batch_size", "learning_rate", "length", "seed", "e
 class SweepSpec:
     """The grid of a sweep: every combination of its fields is trained, for each problem.
 
-    A pytree: lengths and learning rates are its leaves, so that changing them compiles nothing anew (for as many of them,
-    and the same longest length); the rest is metadata.
+    A pytree: lengths and learning rates are its leaves, so that changing them compiles nothing anew (for as many of
+    them, and the same longest length); the rest is metadata.
 
     Attributes:
-      hidden: hidden widths of each network.
-      lengths: how many samples each member learns from.
-      batch_sizes: the most samples that a step sees.
-      learning_rates: of SGD.
-      num_seeds: how many seeds; members of one seed see the same samples.
-      num_steps: how many SGD steps, whatever the length; or else
-      num_epochs: how many passes over the data, of ⌈length / batch size⌉ steps each.
-      num_evals: at how many steps the risk is evaluated, spaced evenly in the logarithm.
-      sampling: "fixed" batches, or drawn with "replacement".
-      schedule: the learning rate stays "constant", or falls to zero on a "linear" or "cosine" path.
+      hidden: Widths of the hidden layers of each network.
+      lengths: How many samples a member learns from.
+      batch_sizes: The most samples that a step sees.
+      learning_rates: Learning rates of SGD.
+      num_seeds: How many seeds; members of one seed see the same samples.
+      num_steps: How many SGD steps, whatever the length. Give this or num_epochs.
+      num_epochs: How many passes over the data, of ⌈length / batch size⌉ steps each. Give this or num_steps.
+      num_evals: At how many steps the risk is evaluated, spaced evenly in the logarithm, the last one among them.
+      sampling: Batches that are fixed once, or drawn with replacement at each step.
+      schedule: Whether the learning rate stays constant, or falls to zero on a linear or cosine path.
 
     Raises:
       TypeError: if a number of things is not an integer.
@@ -61,10 +61,10 @@ class SweepSpec:
       12
     """
 
-    hidden: tuple[tuple[int, ...], ...] = ((32,), (256,), (1024,))
-    lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048, 4096)
-    batch_sizes: tuple[int, ...] = (32,)
-    learning_rates: tuple[float, ...] = (0.1,)
+    hidden: Sequence[Sequence[int]] = ((32,), (256,), (1024,))
+    lengths: Sequence[int] = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+    batch_sizes: Sequence[int] = (32,)
+    learning_rates: Sequence[Real] = (0.1,)
     num_seeds: int = 4
     num_steps: int | None = None
     num_epochs: int | None = None
@@ -78,7 +78,7 @@ class SweepSpec:
                 raise ValueError(f"{name} must name at least one value, got none")
         object.__setattr__(self, "hidden", tuple(tuple(widths) for widths in self.hidden))
         for widths in self.hidden:
-            MLP(widths, num_classes=1)
+            MLP(tuple(widths), num_classes=1)
         lengths = tuple(_checks.count(n, "lengths") for n in self.lengths)
         object.__setattr__(self, "lengths", lengths)
         object.__setattr__(self, "_max_length", max(lengths))
@@ -93,9 +93,18 @@ class SweepSpec:
     @property
     def train_configs(self) -> list[TrainConfig]:
         """How the members of each batch size are trained."""
-        shared = ("num_steps", "num_epochs", "num_evals", "sampling", "schedule")
-        options = {name: getattr(self, name) for name in shared} | {"max_length": self.max_length}
-        return [TrainConfig(batch_size=size, **options) for size in self.batch_sizes]
+        return [
+            TrainConfig(
+                batch_size=size,
+                num_steps=self.num_steps,
+                num_epochs=self.num_epochs,
+                num_evals=self.num_evals,
+                sampling=self.sampling,
+                schedule=self.schedule,
+                max_length=self.max_length,
+            )
+            for size in self.batch_sizes
+        ]
 
     @property
     def max_length(self) -> int:
@@ -161,9 +170,9 @@ def sweep(
 ) -> SweepResult:
     r"""Trains every member of a grid, and splits its risk exactly at every evaluation.
 
-    ``jax.jit(sweep, static_argnames="mesh")`` is the one call. Changing the key, the lengths (for the same longest), the
-    learning rates or the problems' values compiles nothing anew. A member's numbers do not depend on the grid that it is
-    in: it is ``train`` with the key ``jax.random.fold_in(key, seed)``.
+    ``jax.jit(sweep, static_argnames="mesh")`` is the one call. Changing the key, the lengths (for the same longest),
+    the learning rates or the problems' values compiles nothing anew. A member's numbers do not depend on the grid that
+    it is in: it is ``train`` with the key ``jax.random.fold_in(key, seed)``.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -232,7 +241,7 @@ _MOST_PADDING = 4
 
 
 def _stack_padded(problems: Sequence[Problem]) -> Problem:
-    """Problems over one (X, Y), stacked; codes that never occur and features that are zero make up for what is missing."""
+    """Problems over one (X, Y), stacked; codes that never occur and features that are zero make up what is missing."""
     largest = np.max([problem.features.shape for problem in problems], axis=0)
     padded = [
         problem._replace(features=jnp.pad(problem.features, [(0, n) for n in largest - problem.features.shape]))
@@ -252,10 +261,10 @@ class _Chunks(NamedTuple):
 
 
 def _sweep_program(
-    key: Array, problems: Problem, spec: SweepSpec, hidden: tuple[int, ...], config: TrainConfig, mesh: Mesh
+    key: Array, problems: Problem, spec: SweepSpec, hidden: Sequence[int], config: TrainConfig, mesh: Mesh
 ) -> SweepResult:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    network = MLP(hidden, num_classes=problems.joint.shape[-1])
+    network = MLP(tuple(hidden), num_classes=problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
     platform = mesh.devices.flat[0].platform
     chunks, position = _share_out(grid, chunk_size(platform, hidden), mesh.devices.size)
@@ -316,8 +325,8 @@ def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> 
 def chunk_size(platform: str, hidden: Sequence[int]) -> int:
     """How many members train in lock step on a device.
 
-    On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so that
-    its products are large.
+    On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so
+    that its products are large.
     """
     if platform == "cpu":
         return 4 if max(hidden, default=0) < 128 else 1

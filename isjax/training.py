@@ -10,15 +10,16 @@ counts of (u, y) are a sufficient statistic of the gradient, so that a step cost
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from isjax import _checks
-from isjax._typing import Array, Float, Int, Key, ScalarFloat, ScalarInt
+from isjax._typing import Array, Float, Int, Key, Real, ScalarFloat, ScalarInt
 from isjax.distributions import sample
 from isjax.sources import Problem
 from isjax.sufficiency import RiskDecomposition, risk_decomposition
@@ -32,8 +33,8 @@ class TrainConfig:
 
     The samples are independent, so consecutive runs of them are already a random partition into batches: with
     ``sampling="fixed"`` step t takes batch t modulo their number (shuffling once, which converges like reshuffling:
-    Mishchenko, Khaled and Richtárik 2020), and the loop needs no random numbers. ⌈n / batch_size⌉ batches share n samples
-    evenly. With ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
+    Mishchenko, Khaled and Richtárik 2020), and the loop needs no random numbers. ⌈n / batch_size⌉ batches share n
+    samples evenly. With ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
 
     Attributes:
       batch_size: the most samples that a step sees.
@@ -114,15 +115,16 @@ def train(
     key: Key[Array, ""],
     problem: Problem,
     length: int | ScalarInt,
-    learning_rate: float | ScalarFloat,
+    learning_rate: Real | ScalarFloat,
     *,
     network: nn.Module,
     config: TrainConfig,
 ) -> Trace:
     r"""Trains a network on samples of a problem by stochastic gradient descent on the cross-entropy.
 
-    A pure function: the key gives the data, the initial weights and the batches. Data of length n is a prefix of the data
-    of length 2n, and depends on the key and on the distribution of (X, Y) alone, so that runs under one key are paired.
+    A pure function: the key gives the data, the initial weights and the batches. Data of length n is a prefix of the
+    data of length 2n, and depends on the key and on the distribution of (X, Y) alone, so that runs under one key are
+    paired.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -152,31 +154,34 @@ def train(
     """
     key_data, key_init, key_batches = jax.random.split(key, 3)
     data = _draw_data(key_data, problem, length, config)
-    batch_at = _batches(key_batches, problem.features, data, problem.joint.shape[1], config)
+    batch_at = _batches(key_batches, problem, data, config)
     num_steps = _num_steps(data, config)
     steps = evaluation_steps(num_steps, config.num_evals)
     schedule = _SCHEDULES[config.schedule]
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
-    def loss(params: optax.Params, batch: _Batch) -> Array:
-        return -jnp.sum(batch.weights * jax.nn.log_softmax(network.apply(params, batch.rows)))
+    def log_probabilities(params: Any, rows: Array) -> Array:  # noqa: ANN401  (the network's own tree)
+        return jax.nn.log_softmax(jnp.asarray(network.apply(params, rows)))
 
-    def step(t: Array, params: optax.Params) -> optax.Params:
+    def loss(params: Any, batch: _Batch) -> Array:  # noqa: ANN401
+        return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))
+
+    def step(t: Array, params: Any) -> Any:  # noqa: ANN401
         gradient = jax.grad(loss)(params, batch_at(t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
         optimizer = optax.sgd(learning_rate * schedule(progress))
-        updates, _ = optimizer.update(gradient, optimizer.init(params))
+        updates, _ = optimizer.update(gradient, optimizer.init(params), params)
         return optax.apply_updates(params, updates)
 
-    def segment(params: optax.Params, bounds: tuple[Array, Array]) -> tuple[optax.Params, Array]:
+    def segment(params: Any, bounds: tuple[Array, Array]) -> tuple[Any, Array]:  # noqa: ANN401
         params = jax.lax.fori_loop(*bounds, step, params)
         with jax.default_matmul_precision("highest"):
-            return params, jax.nn.log_softmax(network.apply(params, problem.features))
+            return params, log_probabilities(params, problem.features)
 
     params = network.init(key_init, problem.features)
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
     _, log_decoder = jax.lax.scan(segment, params, (starts, steps))
-    train_loss = -jnp.sum(_weights_of_all(data, problem) * log_decoder, axis=(-2, -1))
+    train_loss = -jnp.sum(_empirical(problem, data) * log_decoder, axis=(-2, -1))
     return Trace(steps, train_loss, risk_decomposition(problem.joint, log_decoder, problem.codes), log_decoder)
 
 
@@ -197,72 +202,66 @@ def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
 
 def _draw_data(key: Array, problem: Problem, length: int | ScalarInt, config: TrainConfig) -> _Data:
     max_length = config.max_length
+    known = int(np.asarray(length)) if _checks.is_concrete(length) else None
     if max_length is None:
-        if not _checks.is_concrete(length):
+        if known is None:
             raise TypeError("length is being traced: give TrainConfig a max_length")
-        max_length = int(length)
-    if _checks.is_concrete(length) and not 1 <= int(length) <= max_length:
-        raise ValueError(f"length must lie in 1…{max_length}, got {int(length)}")
+        max_length = max(known, 1)
+    if known is not None and not 1 <= known <= max_length:
+        raise ValueError(f"length must lie in 1…{max_length}, got {known}")
     x, y = sample(key, problem.joint, max_length)
     n = jnp.asarray(length, jnp.int32)
     return _Data(problem.codes[x], y, n, -(-n // config.batch_size))
 
 
-def _batches(
-    key: Array, features: Array, data: _Data, num_classes: int, config: TrainConfig
-) -> Callable[[Array], _Batch]:
-    """What the batch of each step is: the function from a step to it."""
-    num_codes, size = features.shape[0], config.batch_size
-    as_counts = num_codes <= size
-    num_batches = jnp.maximum(data.num_batches, 1)
-    small, larger = (
-        data.length // num_batches,
-        data.length % num_batches,
-    )  # ``larger`` batches hold one more than ``small``
-
-    def of_samples(codes: Array, targets: Array, weights: Array) -> _Batch:
-        if as_counts:
-            counts = jax.ops.segment_sum(weights, codes * num_classes + targets, num_codes * num_classes)
-            return _Batch(features, counts.reshape(num_codes, num_classes))
-        return _Batch(features[codes], weights[:, None] * jax.nn.one_hot(targets, num_classes, dtype=features.dtype))
+def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> Callable[[Array], _Batch]:
+    """The function from a step to its batch."""
+    size, dtype = config.batch_size, problem.features.dtype
 
     def drawn(t: Array) -> _Batch:
         index = jax.random.randint(jax.random.fold_in(key, t), (size,), 0, jnp.maximum(data.length, 1))
-        return of_samples(data.codes[index], data.targets[index], jnp.full(size, 1 / size, features.dtype))
+        return _batch(problem, data.codes[index], data.targets[index], jnp.full(size, 1 / size, dtype))
 
     if config.sampling == "replacement":
         return drawn
-    if as_counts:
-        tables = _count_tables(data, small, larger, -(-data.codes.size // size), num_codes, num_classes, features.dtype)
-        return lambda t: _Batch(features, tables[t % num_batches])
 
+    num_batches = jnp.maximum(data.num_batches, 1)
+    small, num_larger = data.length // num_batches, data.length % num_batches  # the first num_larger hold small + 1
     codes, targets = (jnp.pad(samples, (0, size)) for samples in (data.codes, data.targets))
 
-    def run(t: Array) -> _Batch:
-        batch = t % num_batches
-        start, count = batch * small + jnp.minimum(batch, larger), small + (batch < larger)
-        weights = (jnp.arange(size) < count) / count
-        return of_samples(*(jax.lax.dynamic_slice(a, (start,), (size,)) for a in (codes, targets)), weights)
+    def fixed(batch: Array) -> _Batch:
+        start, count = batch * small + jnp.minimum(batch, num_larger), small + (batch < num_larger)
+        run_codes, run_targets = (jax.lax.dynamic_slice(samples, (start,), (size,)) for samples in (codes, targets))
+        return _batch(problem, run_codes, run_targets, jnp.where(jnp.arange(size) < count, 1 / count, 0).astype(dtype))
 
-    return run
-
-
-def _count_tables(
-    data: _Data, small: Array, larger: Array, max_batches: int, num_codes: int, num_classes: int, dtype: jnp.dtype
-) -> Float[Array, "batch u y"]:
-    """Weights over (u, y) of each fixed batch, made once before the loop."""
-    index = jnp.arange(data.codes.size)
-    in_larger = larger * (small + 1)
-    batch = jnp.where(index < in_larger, index // (small + 1), larger + (index - in_larger) // jnp.maximum(small, 1))
-    weights = jnp.where(index < data.length, 1 / (small + (batch < larger)), 0).astype(dtype)
-    cells = (batch * num_codes + data.codes) * num_classes + data.targets
-    tables = jax.ops.segment_sum(weights, cells, max_batches * num_codes * num_classes)
-    return tables.reshape(max_batches, num_codes, num_classes)
+    if not _is_counted(problem, size):
+        return lambda t: fixed(t % num_batches)
+    tables = jax.vmap(lambda batch: fixed(batch).weights)(jnp.arange(-(-data.codes.size // size)))
+    return lambda t: _Batch(problem.features, tables[t % num_batches])
 
 
-def _weights_of_all(data: _Data, problem: Problem) -> Float[Array, "u y"]:
-    """Empirical distribution of (U, Y) over the training data."""
-    shape = problem.features.shape[0], problem.joint.shape[1]
-    present = (jnp.arange(data.codes.size) < data.length).astype(problem.features.dtype)
-    cells = data.codes * shape[1] + data.targets
-    return jax.ops.segment_sum(present / jnp.maximum(data.length, 1), cells, shape[0] * shape[1]).reshape(shape)
+def _is_counted(problem: Problem, num_samples: int) -> bool:
+    """Whether a batch of so many samples is given by its counts over the codes, rather than sample by sample."""
+    return problem.features.shape[0] <= num_samples
+
+
+def _batch(problem: Problem, codes: Array, targets: Array, weights: Array) -> _Batch:
+    """The batch of some weighted samples."""
+    num_classes = problem.joint.shape[-1]
+    if _is_counted(problem, codes.size):
+        return _Batch(problem.features, _counts(problem, codes, targets, weights))
+    classes = jax.nn.one_hot(targets, num_classes, dtype=weights.dtype)
+    return _Batch(problem.features[codes], weights[:, None] * classes)
+
+
+def _counts(problem: Problem, codes: Array, targets: Array, weights: Array) -> Float[Array, "u y"]:
+    """Weight of each (u, y) in some weighted samples."""
+    shape = problem.features.shape[0], problem.joint.shape[-1]
+    return jax.ops.segment_sum(weights, codes * shape[1] + targets, shape[0] * shape[1]).reshape(shape)
+
+
+def _empirical(problem: Problem, data: _Data) -> Float[Array, "u y"]:
+    """Distribution of (U, Y) in all of the training data."""
+    present = jnp.arange(data.codes.size) < data.length
+    weights = jnp.where(present, 1 / jnp.maximum(data.length, 1), 0).astype(problem.features.dtype)
+    return _counts(problem, data.codes, data.targets, weights)

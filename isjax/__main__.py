@@ -1,0 +1,6 @@
+"""``python -m isjax``."""
+
+from isjax.cli import main
+
+if __name__ == "__main__":
+    main()

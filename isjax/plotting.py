@@ -1,0 +1,145 @@
+"""The figures."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+from isjax.results import best_excess_risk, problems_by_source, write_whole
+
+__all__ = ["save", "study_figure"]
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.5,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.4,
+}
+
+# Okabe and Ito's colours, told apart by the colour-blind too, with a marker each for print without colour.
+_LOOKS = {
+    "identity": ("#0072B2", "o", "X itself"),
+    "sufficient": ("#009E73", "s", "sufficient U"),
+    "biased": ("#D55E00", "^", "biased U"),
+}
+_OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def study_figure(study: xr.Dataset) -> Figure:
+    """Excess risk against data length, a line for each encoder, and the biased ones' losses as the floors they are.
+
+    A panel for each network (rows) and source (columns), on log axes. Lines are means over seeds of the least excess
+    risk along a run, bands reach from the least seed to the greatest.
+
+    Args:
+      study: as ``isjax.results.to_dataset`` makes it, its problems named ``source / encoder``.
+
+    Returns:
+      A figure, on no screen.
+
+    Examples:
+      >>> import isjax.runner, isjax.plotting
+      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
+      >>> spec = SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
+      >>> study = isjax.runner.run(jax.random.key(1), {"mine / biased": source.problem("biased")}, spec)
+      >>> len(isjax.plotting.study_figure(study).axes)
+      1
+    """
+    risk, loss = best_excess_risk(study), study["encoder_bias"]
+    panels = problems_by_source(study)
+    networks = [(hidden, size) for hidden in study["hidden"].values for size in study["batch_size"].values]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(max(3.4, 1.75 * len(panels) + 0.6), 1.5 * len(networks) + 0.9), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(networks), len(panels), sharex=True, sharey=True, squeeze=False)
+        handles = {}
+        for row, (hidden, size) in enumerate(networks):
+            for column, (source, encoders) in enumerate(panels.items()):
+                axis = axes[row, column]
+                of_network = risk.sel(hidden=hidden, batch_size=size)
+                handles |= _panel(axis, of_network, loss, encoders)
+                if row == 0:
+                    axis.set_title(source)
+            of_batch = f", batch {size}" if study.sizes["batch_size"] > 1 else ""
+            axes[row, 0].set_ylabel(f"MLP {hidden or 'linear'}{of_batch}")
+        _format(axes, study["length"].values, _lower_limit(risk, loss))
+        figure.supxlabel("data length n (samples)", fontsize=8)
+        figure.supylabel("excess risk over H(Y|X) (nats)", fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(handles), 4))
+    return figure
+
+
+def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[str, str]) -> dict[str, object]:
+    """One source and one network: a line and a band for each encoder, a dashed floor where it loses information."""
+    handles: dict[str, object] = {}
+    others = iter(_OTHER_COLOURS * (1 + len(encoders) // len(_OTHER_COLOURS)))
+    for encoder, name in encoders.items():
+        colour, marker, label = _LOOKS.get(encoder) or (next(others), "D", encoder)
+        of_seeds = risk.sel(problem=name)
+        length = of_seeds["length"].to_numpy()
+        (handles[label],) = axis.plot(length, of_seeds.mean("seed"), color=colour, marker=marker, label=label)
+        axis.fill_between(length, of_seeds.min("seed"), of_seeds.max("seed"), color=colour, alpha=0.18, linewidth=0)
+        floor = float(loss.sel(problem=name))
+        if floor > 1e-6:
+            line = axis.axhline(floor, color=colour, linestyle=(0, (4, 2)), linewidth=1)
+            handles[f"loss I(X;Y|U) of {label}"] = line
+    return handles
+
+
+def _lower_limit(risk: xr.DataArray, loss: xr.DataArray) -> float:
+    """Where the axis begins: below all lines, and not further down than four decades."""
+    lowest, highest = float(risk.min()), float(risk.max())
+    floors = loss.to_numpy()[loss.to_numpy() > 1e-6]
+    return max(min([lowest, *floors]) / 1.3, highest * 1e-4)
+
+
+def _format(axes: np.ndarray, lengths: np.ndarray, lowest: float) -> None:
+    """Log axes: a tick at every second length, written out, and decades of nats."""
+    for axis in axes.flat:
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_ylim(bottom=lowest)
+        axis.xaxis.set_major_locator(FixedLocator(lengths[:: max(1, -(-len(lengths) // 4))].tolist()))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
+        axis.xaxis.set_minor_locator(FixedLocator(lengths.tolist()))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.yaxis.set_major_locator(LogLocator(numticks=6))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.grid(which="major")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Writes a figure in the format that the path's ending names, beside its place first, then renamed.
+
+    Args:
+      figure: to be written.
+      path: where to.
+
+    Returns:
+      The path.
+
+    Raises:
+      OSError: if it cannot be written.
+      ValueError: if the ending is no format of matplotlib's.
+
+    Examples:
+      >>> import tempfile, matplotlib.figure, isjax.plotting
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     print(isjax.plotting.save(matplotlib.figure.Figure(), folder + "/figure.png").name)
+      figure.png
+    """
+    return write_whole(path, lambda beside: figure.savefig(beside, dpi=200))

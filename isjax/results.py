@@ -1,0 +1,246 @@
+"""Results with named axes: built, saved and loaded. Reading a file needs nothing but xarray."""
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+import xarray as xr
+
+from isjax.sweeps import AXES, SweepResult, SweepSpec
+
+__all__ = ["best_excess_risk", "load", "problems_by_source", "samples_to_reach", "save", "to_dataset"]
+
+FORMAT = "isjax study 1"
+
+
+def to_dataset(
+    result: SweepResult, problems: Sequence[str], spec: SweepSpec, *, seconds: Mapping[str, float] | None = None
+) -> xr.Dataset:
+    """A sweep's result as a dataset with named axes.
+
+    Args:
+      result: of ``isjax.sweep``.
+      problems: a name for each problem.
+      spec: the grid that was trained.
+      seconds: how long was spent on what.
+
+    Returns:
+      A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, hidden, batch_size,
+      learning_rate, length, seed, evaluation), ``encoder_bias`` and ``conditional_entropy`` over (problem), all in
+      nats, and ``steps`` over (batch_size, length, evaluation). Its attributes hold the spec, versions and timings.
+
+    Raises:
+      ValueError: if there is not one name for each problem.
+
+    Source:
+      arXiv:2405.20452, Theorem 4.
+
+    Examples:
+      >>> import isjax.results
+      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
+      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> result = sweep(jax.random.key(1), [source.problem("biased")], spec)
+      >>> isjax.results.to_dataset(result, ["mine / biased"], spec).encoder_bias.dims
+      ('problem',)
+    """
+    if len(problems) != result.decoder_error.shape[0]:
+        raise ValueError(f"there are {result.decoder_error.shape[0]} problems, but {len(problems)} names")
+
+    def in_nats(values: object, dims: Sequence[str], name: str) -> xr.Variable:
+        return xr.Variable(dims, np.asarray(values), {"units": "nat", "long_name": name})
+
+    def of_problem(values: object, name: str) -> xr.Variable:
+        return in_nats(np.asarray(values)[:, 0, 0, 0, 0, 0, 0], ("problem",), name)
+
+    seconds = dict(seconds or {})
+    return xr.Dataset(
+        {
+            "excess_risk": in_nats(result.excess_risk, AXES, "cross-entropy risk above H(Y|X)"),
+            "decoder_error": in_nats(result.decoder_error, AXES, "what the network has not learnt"),
+            "train_loss": in_nats(result.train_loss, AXES, "cross-entropy on the training data"),
+            "encoder_bias": of_problem(result.encoder_bias, "mutual information loss I(X;Y|U)"),
+            "conditional_entropy": of_problem(result.conditional_entropy, "H(Y|X)"),
+            "steps": xr.Variable(
+                ("batch_size", "length", "evaluation"),
+                np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
+                {"long_name": "SGD steps taken"},
+            ),
+        },
+        coords={
+            "problem": list(problems),
+            "hidden": [",".join(map(str, widths)) for widths in spec.hidden],
+            "batch_size": list(spec.batch_sizes),
+            "learning_rate": list(spec.learning_rates),
+            "length": ("length", list(spec.lengths), {"long_name": "data length", "units": "samples"}),
+            "seed": np.arange(spec.num_seeds),
+        },
+        attrs={
+            "format": FORMAT,
+            "spec": json.dumps(dataclasses.asdict(spec)),
+            "versions": json.dumps({name: version(name) for name in ("isjax", "jax", "jaxlib", "flax", "optax")}),
+            "python": platform.python_version(),
+            "devices": ", ".join(sorted({device.device_kind for device in jax.devices()})),
+            "num_devices": jax.device_count(),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **{f"{name}_seconds": round(value, 3) for name, value in seconds.items()},
+        },
+    )
+
+
+def best_excess_risk(study: xr.Dataset) -> xr.DataArray:
+    """Least excess risk along each training run, at the learning rate that is best in the mean over seeds.
+
+    Args:
+      study: as ``to_dataset`` makes it.
+
+    Returns:
+      Nats, over (problem, hidden, batch_size, length, seed).
+
+    Examples:
+      >>> import isjax.runner, isjax.results
+      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
+      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> study = isjax.runner.run(jax.random.key(1), {"mine / biased": source.problem("biased")}, spec)
+      >>> isjax.results.best_excess_risk(study).dims
+      ('problem', 'hidden', 'batch_size', 'length', 'seed')
+    """
+    along_run = study["excess_risk"].min("evaluation")
+    rate = along_run.mean("seed").argmin("learning_rate")
+    return along_run.isel(learning_rate=rate).drop_vars("learning_rate")
+
+
+def problems_by_source(study: xr.Dataset) -> dict[str, dict[str, str]]:
+    """Names of a study's problems, by source and encoder: ``source / encoder``, or a name of one's own for both.
+
+    Args:
+      study: as ``to_dataset`` makes it.
+
+    Returns:
+      ``{source: {encoder: problem}}``.
+
+    Examples:
+      >>> import xarray, isjax.results
+      >>> study = xarray.Dataset(coords={"problem": ["a / identity", "a / biased"]})
+      >>> isjax.results.problems_by_source(study)
+      {'a': {'identity': 'a / identity', 'biased': 'a / biased'}}
+    """
+    sources: dict[str, dict[str, str]] = {}
+    for name in map(str, study["problem"].values):
+        source, _, encoder = name.rpartition(" / ")
+        sources.setdefault(source or encoder, {})[encoder] = name
+    return sources
+
+
+def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
+    """Data length at which an excess risk first falls to a target, in between lengths on a log-log line.
+
+    Args:
+      risk: nats, with the dimension length.
+      target: nats.
+
+    Returns:
+      Lengths, over the other dimensions; NaN where the target is not reached, the shortest length where it is at once.
+
+    Examples:
+      >>> import xarray, isjax.results
+      >>> risk = xarray.DataArray([0.4, 0.1], dims="length", coords={"length": [100, 400]})
+      >>> round(float(isjax.results.samples_to_reach(risk, 0.2)))
+      200
+    """
+
+    def crossing(values: np.ndarray) -> float:
+        below = np.flatnonzero(values <= target)
+        if not below.size:
+            return np.nan
+        i = below[0]
+        if i == 0:
+            return float(lengths[0])
+        share = np.log(values[i - 1] / target) / np.log(values[i - 1] / values[i])
+        return float(lengths[i - 1] * (lengths[i] / lengths[i - 1]) ** share)
+
+    lengths = risk["length"].to_numpy().astype(float)
+    return xr.apply_ufunc(crossing, risk, input_core_dims=[["length"]], vectorize=True)
+
+
+def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Writes a study as NetCDF: beside its place first, then renamed, so that no file is ever half-written.
+
+    Args:
+      study: as ``to_dataset`` makes it.
+      path: where to, ``….nc``.
+
+    Returns:
+      The path.
+
+    Raises:
+      OSError: if it cannot be written.
+
+    Examples:
+      >>> import tempfile, xarray, isjax.results
+      >>> study = xarray.Dataset({"a": 1}, attrs={"format": isjax.results.FORMAT})
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = isjax.results.save(study, folder + "/study.nc")
+      ...     print(int(isjax.results.load(path)["a"]))
+      1
+    """
+    return write_whole(path, lambda beside: study.to_netcdf(beside, engine="h5netcdf"))
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Reads a study, into memory.
+
+    Args:
+      path: a file that ``save`` wrote.
+
+    Returns:
+      The dataset.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      ValueError: if it is not a study of isjax, or is damaged.
+
+    Examples:
+      >>> import isjax.results
+      >>> isjax.results.load("nowhere.nc")
+      Traceback (most recent call last):
+      ...
+      FileNotFoundError: there is no file nowhere.nc
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        study = xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:
+        raise ValueError(f"{path} is not a NetCDF file that can be read: {type(error).__name__}") from error
+    if study.attrs.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a study of isjax: its format is {study.attrs.get('format')!r}, not {FORMAT!r}")
+    return study
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Has a file written beside its place, then renames it."""
+    path = Path(path)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(beside))
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

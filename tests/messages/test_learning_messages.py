@@ -1,0 +1,131 @@
+"""What is refused by the sources, the networks, training and sweeps, and in which words."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import isjax
+from isjax import results, runner
+
+SPARSE = {"num_inputs": 4, "num_relevant": 2, "num_classes": 4, "discrimination": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"discrimination": 1.2}, ValueError, r"discrimination must lie in \[0, 1\], got 1.2"),
+        ({"discrimination": float("nan")}, ValueError, r"discrimination must lie in \[0, 1\], got nan"),
+        ({"num_relevant": 5}, ValueError, "num_relevant=5, but there are only num_inputs=4 inputs"),
+        ({"num_relevant": 0}, ValueError, "num_relevant must be at least 1, got 0"),
+        ({"num_inputs": 2.5}, TypeError, "num_inputs must be an integer, got 2.5"),
+        ({"num_inputs": 30}, ValueError, r"must be at most 2\*\*24 symbols, got 2\*\*30"),
+        ({"num_classes": 1}, ValueError, "num_classes must be at least 2, got 1"),
+        ({"num_classes": 5}, ValueError, "num_classes=5, but there are only 4 codes to label"),
+        ({"alphabet_size": 1}, ValueError, "alphabet_size must be at least 2, got 1"),
+        ({"input_distribution": np.ones(16)}, ValueError, "input_distribution must sum to one .* got a sum of 16"),
+        ({"input_distribution": np.ones(8) / 8}, ValueError, r"input_distribution must have shape \(16,\), got \(8,\)"),
+        ({"input_distribution": np.eye(16)[0]}, ValueError, "no labels in 1000 draws"),
+    ],
+)
+def test_sources(changed, error, message):
+    with pytest.raises(error, match=message):
+        isjax.sparse_source(jax.random.key(0), **SPARSE | changed)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "message"),
+    [
+        ("best", ValueError, 'encoder must be "identity", "sufficient", "biased" or codes, got "best"'),
+        (np.arange(8), ValueError, "encoder has 8 rows, but X has 16 symbols"),
+        (np.eye(16), TypeError, "encoder must hold integer codes here"),
+        (np.full(16, 16), ValueError, "encoder has code 16, but codes must lie in 0…15"),
+        (np.full(16, 1), ValueError, "encoder must use every code 0…1, got none for code 0"),
+    ],
+)
+def test_problems(encoder, error, message):
+    source = isjax.sparse_source(jax.random.key(0), **SPARSE)
+    with pytest.raises(error, match=message):
+        source.problem(encoder)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ValueError, "give one of num_steps and num_epochs, got neither"),
+        ({"num_steps": 20, "num_epochs": 2}, ValueError, "give one of num_steps and num_epochs, got both"),
+        ({"num_steps": 0}, ValueError, "num_steps must be at least 1, got 0"),
+        ({"num_epochs": 0}, ValueError, "num_epochs must be at least 1, got 0"),
+        ({"num_steps": 20, "num_evals": 21}, ValueError, "num_evals=21, but there are only num_steps=20 steps"),
+        ({"num_steps": 20, "num_evals": 0}, ValueError, "num_evals must be at least 1, got 0"),
+        ({"num_steps": 20.0}, TypeError, "num_steps must be an integer, got 20.0"),
+        ({"num_steps": 20, "sampling": "once"}, ValueError, "sampling must be one of 'fixed', 'replacement', got 'once'"),
+        ({"num_steps": 20, "schedule": "step"}, ValueError, "schedule must be one of 'constant', 'linear', 'cosine'"),
+    ],
+)
+@pytest.mark.parametrize("config", [isjax.TrainConfig, isjax.SweepSpec])
+def test_configurations(config, options, error, message):
+    with pytest.raises(error, match=message):
+        config(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lengths": (32, 0)}, ValueError, "lengths must be at least 1, got 0"),
+        ({"lengths": ()}, ValueError, "lengths must name at least one value, got none"),
+        ({"lengths": (32.5,)}, TypeError, "lengths must be an integer, got 32.5"),
+        ({"batch_sizes": (0,)}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"batch_sizes": ()}, ValueError, "batch_sizes must name at least one value"),
+        ({"learning_rates": (0.0,)}, ValueError, "learning_rates must be positive and finite, got 0.0"),
+        ({"learning_rates": (float("inf"),)}, ValueError, "learning_rates must be positive and finite, got inf"),
+        ({"hidden": ((32, 0),)}, ValueError, "hidden must be at least 1, got 0"),
+        ({"hidden": ()}, ValueError, "hidden must name at least one value"),
+        ({"num_seeds": 0}, ValueError, "num_seeds must be at least 1, got 0"),
+    ],
+)
+def test_specs(options, error, message):
+    with pytest.raises(error, match=message):
+        isjax.SweepSpec(**{"num_steps": 20} | options)
+
+
+def test_networks():
+    with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
+        isjax.MLP((4,), num_classes=0)
+
+
+def test_training():
+    problem = isjax.sparse_source(jax.random.key(0), **SPARSE).problem("biased")
+    network, key = isjax.MLP32(4), jax.random.key(0)
+
+    def train(length, max_length):
+        config = isjax.TrainConfig(num_steps=2, num_evals=1, max_length=max_length)
+        return isjax.train(key, problem, length, 0.1, network=network, config=config)
+
+    for length, max_length, message in ((0, None, "1…1, got 0"), (33, 32, "1…32, got 33"), (-1, 32, "1…32, got -1")):
+        with pytest.raises(ValueError, match=f"length must lie in {message}"):
+            train(length, max_length)
+    with pytest.raises(TypeError, match="length is being traced: give TrainConfig a max_length"):
+        jax.eval_shape(lambda n: train(n, None), jnp.asarray(3))
+
+
+def test_an_empty_study():
+    spec = isjax.SweepSpec(num_steps=20)
+    for run in (lambda: isjax.sweep(jax.random.key(0), [], spec), lambda: runner.run(jax.random.key(0), {}, spec)):
+        with pytest.raises(ValueError, match="problems must hold at least one problem, got none"):
+            run()
+
+
+def test_names_and_problems_that_differ_in_number():
+    axes = (1,) * 7
+    result = isjax.SweepResult(*(np.zeros(axes) for _ in range(5)))
+    with pytest.raises(ValueError, match="there are 1 problems, but 2 names"):
+        results.to_dataset(result, ["a", "b"], isjax.SweepSpec(hidden=((8,),), num_steps=20))
+
+
+def test_a_cpu_that_has_started_cannot_be_configured():
+    jax.devices()
+    with pytest.raises(RuntimeError):
+        isjax.configure_cpu(3)
+    with pytest.raises(ValueError, match="num_devices must be at least 1, got 0"):
+        isjax.configure_cpu(0)

@@ -1,0 +1,150 @@
+"""The command line, as a person uses it: what it prints, what it leaves, and how it refuses."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from isjax import cli, results
+
+SMALL = (
+    "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3 --num-inputs 4 --num-relevant 2".split()
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What a small study leaves."""
+    path = tmp_path_factory.mktemp("run") / "made" / "deep"
+    cli.main(["sweep", *SMALL, "--output", str(path), "--name", "mine"])
+    return path
+
+
+def test_sweep_leaves_the_numbers_and_the_figure_and_nothing_else(folder):
+    assert sorted(file.name for file in folder.iterdir()) == ["mine.nc", "mine.png"]
+    study = results.load(folder / "mine.nc")
+    assert study["hidden"].values.tolist() == ["8", "4,4"]
+    assert study.sizes["problem"] == 6
+    assert study["problem"].values[2] == "sparse d=4 k=2 δ=0.5 / biased"
+    assert (folder / "mine.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_show_prints_a_table_that_a_person_can_read(folder, capsys):
+    cli.main(["show", str(folder / "mine.nc")])
+    out = capsys.readouterr().out
+    for word in ("sparse d=4 k=2 δ=0.8", "identity", "sufficient", "biased", "loss", "4,4", "compiling took", "n*"):
+        assert word in out
+    assert "…" not in out
+    study = results.load(folder / "mine.nc")
+    risk = results.best_excess_risk(study).mean("seed")
+    assert f"{float(risk[0, 0, 0, 0]):.3f}" in out
+
+
+def test_plot_draws_again(folder, tmp_path):
+    cli.main(["plot", str(folder / "mine.nc"), "--output", str(tmp_path / "again.pdf")])
+    assert (tmp_path / "again.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_epochs_take_the_place_of_the_default_steps(tmp_path):
+    words = [word for word in SMALL if word not in ("--num-steps", "20")]
+    cli.main(["sweep", *words, "--num-epochs", "2", "--encoders", "biased", "--output", str(tmp_path)])
+    assert results.load(tmp_path / "study.nc")["steps"].values[0, :, -1].tolist() == [2, 4]
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    cli.main(["doctor"])
+    out = capsys.readouterr().out
+    assert "jaxlib" in out
+    assert "no known fault" in out
+
+
+def test_doctor_fails_where_products_come_out_wrong(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_fused_products_are_right", lambda: False)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["doctor"])
+    assert stop.value.code == 1
+    assert "returns wrong numbers" in capsys.readouterr().err
+
+
+def test_every_field_of_the_spec_is_an_option(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["sweep", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    for field in cli.SweepSpec.__dataclass_fields__:
+        assert f"--{field.replace('_', '-')} " in out
+
+
+REFUSED = {
+    "--lengths 0": "lengths must be at least 1, got 0",
+    "--batch-sizes 0": "batch_size must be at least 1, got 0",
+    "--discriminations 1.2": "discrimination must lie in [0, 1], got 1.2",
+    "--num-relevant 12": "num_relevant=12, but there are only num_inputs=4 inputs",
+    "--num-steps 20 --num-epochs 2": "give one of num_steps and num_epochs, got both",
+    "--num-steps None": "give one of num_steps and num_epochs, got neither",
+    "--num-evals 30": "num_evals=30, but there are only num_steps=20 steps",
+    "--learning-rates -1": "learning_rates must be positive and finite, got -1.0",
+    "--hidden 0": "hidden must be at least 1, got 0",
+    "--num-classes 9": "num_classes=9, but there are only 4 codes to label",
+    "--lengths": "lengths must name at least one value",
+    "--encoders": "encoders must name at least one value",
+    "--name a/b": "name must be that of a file",
+    "--output {file}": "cannot write into the folder",
+    "--num-seeds many": "invalid",
+    "--frob 1": "Unrecognized",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_bad_input_is_refused_in_one_line_with_code_2_and_nothing_written(words, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["sweep", *SMALL, *words.format(file=file).split(), *output])
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert REFUSED[words] in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("command", ["show", "plot"])
+def test_a_file_that_is_not_ours_is_refused(command, tmp_path, capsys, folder):
+    import xarray as xr
+
+    (tmp_path / "text.nc").write_text("not NetCDF")
+    xr.Dataset({"a": 1}).to_netcdf(tmp_path / "foreign.nc", engine="h5netcdf")
+    (tmp_path / "cut.nc").write_bytes((folder / "mine.nc").read_bytes()[:5000])
+    for name, message in (
+        ("text.nc", "is not a NetCDF file"),
+        ("foreign.nc", "is not a study of isjax"),
+        ("cut.nc", "is not a NetCDF file"),
+        ("none.nc", "there is no file"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, str(tmp_path / name)])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_python_m_isjax_from_a_shell(tmp_path):
+    words = [sys.executable, "-m", "isjax", "sweep", *SMALL, "--hidden", "4", "--output", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "networks" in done.stdout
+    assert "compiling block 1 of" in done.stderr
+    assert (tmp_path / "study.png").exists()
+
+
+def test_a_failure_of_the_work_is_one_line_and_code_1(monkeypatch, tmp_path, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "save", full)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["sweep", *SMALL, "--encoders", "biased", "--output", str(tmp_path)])
+    assert stop.value.code == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

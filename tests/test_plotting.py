@@ -1,0 +1,56 @@
+"""The figure shows what the study holds: a line an encoder, its spread, and the floors."""
+
+import jax
+import matplotlib.collections
+import numpy as np
+import pytest
+import xarray as xr
+
+import isjax
+from isjax import plotting, results, runner
+
+
+@pytest.fixture(scope="module")
+def study():
+    source = isjax.sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=4, discrimination=0.8)
+    problems = {f"a / {encoder}": source.problem(encoder) for encoder in ("identity", "sufficient", "biased")}
+    problems["b / mine"] = source.problem(np.arange(16) % 3)
+    spec = isjax.SweepSpec(hidden=((8,), (4, 4)), lengths=(16, 64), num_seeds=3, num_steps=20, num_evals=3)
+    return runner.run(jax.random.key(1), problems, spec)
+
+
+def test_a_panel_for_each_network_and_source_with_a_line_for_each_encoder(study):
+    figure = plotting.study_figure(study)
+    assert len(figure.axes) == 4
+    risk = results.best_excess_risk(study).isel(batch_size=0)
+    first = figure.axes[0]
+    lines = {line.get_label(): line for line in first.lines}
+    for label, encoder in (("X itself", "identity"), ("sufficient U", "sufficient"), ("biased U", "biased")):
+        mean = risk.sel(problem=f"a / {encoder}", hidden="8").mean("seed")
+        np.testing.assert_allclose(lines[label].get_ydata(), mean)
+        np.testing.assert_array_equal(lines[label].get_xdata(), study["length"])
+    floors = [line for line in first.lines if len(set(line.get_ydata())) == 1]
+    assert [float(line.get_ydata()[0]) for line in floors] == pytest.approx([float(study["encoder_bias"][2])])
+    assert first.get_xscale() == first.get_yscale() == "log"
+    assert sum(isinstance(c, matplotlib.collections.PolyCollection) for c in first.collections) == 3
+
+
+def test_all_lines_and_floors_lie_inside_the_axes(study):
+    figure = plotting.study_figure(study)
+    low, high = figure.axes[0].get_ylim()
+    risk = results.best_excess_risk(study).mean("seed")
+    assert low < float(risk.min())
+    assert float(risk.max()) < high
+
+
+def test_a_floor_of_zero_is_not_drawn(study):
+    nothing_lost = study.assign(encoder_bias=xr.zeros_like(study["encoder_bias"]))
+    labels = [text.get_text() for text in plotting.study_figure(nothing_lost).legends[0].get_texts()]
+    assert labels == ["X itself", "sufficient U", "biased U", "mine"]
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_a_figure_is_written_whole(study, tmp_path, ending):
+    path = plotting.save(plotting.study_figure(study), tmp_path / f"study.{ending}")
+    assert path.stat().st_size > 5000
+    assert list(tmp_path.iterdir()) == [path]
