@@ -5,16 +5,22 @@ negative, and each is accurate in float32 where it is many orders smaller than t
 nats, or in the unit of ``base``. Zero mass contributes zero, and derivative zero.
 """
 
+import functools
 import itertools
 import math
 
+import jax
 import jax.numpy as jnp
 
 from isjax import _checks
 from isjax._numerics import (
+    cross_entropy_terms,
+    deformed_log,
     divergence_terms,
     expectation,
     in_base,
+    information,
+    information_ratio,
     information_terms,
     log_ratio,
     normalise,
@@ -149,12 +155,26 @@ def renyi_entropy(
     elif order == math.inf:
         nats = -jnp.log(jnp.max(p, axis=axes))
     elif abs(order - 1) < 0.25:
-        nats = jnp.log1p(jnp.sum(p * jnp.expm1((order - 1) * safe_log(p)), axis=axes)) / (1 - order)
+        nats = jnp.log1p((order - 1) * jnp.sum(xlogx(p, order), axis=axes)) / (1 - order)
     else:
-        top = jnp.max(p, axis=axes, keepdims=True)
-        powers = jnp.where(p == 0, 0, jnp.exp(order * safe_log(p / top)))
-        nats = (order * jnp.log(jnp.squeeze(top, axes)) + jnp.log(jnp.sum(powers, axis=axes))) / (1 - order)
+        nats = _log_power_sum(p, order, axes) / (1 - order)
     return in_base(nats, base)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _log_power_sum(p: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """``log Σ p^a``, in which no power underflows."""
+    return jax.nn.logsumexp(order * safe_log(p), axis=axes, where=p > 0)
+
+
+@_log_power_sum.defjvp
+def _log_power_sum_jvp(
+    order: float, axes: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    (p,), (dp,) = primals, tangents
+    value = _log_power_sum(p, order, axes)
+    exponent = (order - 1) * safe_log(p) - jnp.expand_dims(value, axes)
+    return value, jnp.sum(jnp.where(p == 0, 0, order * jnp.exp(exponent)) * dp, axis=axes)
 
 
 def tsallis_entropy(p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1) -> Float[Array, "..."]:
@@ -189,12 +209,7 @@ def tsallis_entropy(p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1
         return jnp.sum(p != 0, axis=axes).astype(p.dtype) - 1
     if order == math.inf:
         return jnp.sum(p * 0, axis=axes)
-    return -jnp.sum(p * _deformed_log(safe_log(p), order - 1), axis=axes)
-
-
-def _deformed_log(log: Array, exponent: float) -> Array:
-    """``(e^{b l} − 1)/b``, which is l itself for b = 0."""
-    return log if exponent == 0 else jnp.expm1(exponent * log) / exponent
+    return -jnp.sum(xlogx(p, order), axis=axes)
 
 
 # --- two distributions --------------------------------------------------------------------------------------------
@@ -238,7 +253,7 @@ def cross_entropy(
       1.5
     """
     p, q, axes = _pair(p, q, axis)
-    return in_base(-expectation(p, jnp.log(jnp.where(p == 0, 1, q)), axis=axes), base)
+    return in_base(jnp.sum(cross_entropy_terms(p, q), axis=axes), base)
 
 
 def kl_divergence(
@@ -319,11 +334,31 @@ def jensen_shannon_divergence(
     p, q, axes = _pair(p, q, axis)
     if _checks.is_concrete(weight):
         _checks.unit_interval(float(weight), "weight")
-    w = jnp.asarray(weight, jnp.result_type(p, q))
-    mixture, difference = w * p + (1 - w) * q, p - q
-    of_p = jnp.sum(information_terms(p, mixture, (1 - w) * difference), axis=axes)
-    of_q = jnp.sum(information_terms(q, mixture, -w * difference), axis=axes)
-    return in_base(w * of_p + (1 - w) * of_q, base)
+    w = jnp.asarray(weight, p.dtype)
+    return in_base(jnp.sum(_jensen_shannon_terms(p, q, jnp.expand_dims(w, tuple(range(p.ndim)))), axis=axes), base)
+
+
+def _mixture(p: Array, q: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
+    """The mixture m beside p and q, each with its difference from m."""
+    mixture = w * p + (1 - w) * q
+    return (p, mixture, (1 - w) * (p - q)), (q, mixture, w * (q - p))
+
+
+@jax.custom_jvp
+def _jensen_shannon_terms(p: Array, q: Array, w: Array) -> Array:
+    of_p, of_q = _mixture(p, q, w)
+    return w * information_terms(*of_p) + (1 - w) * information_terms(*of_q)
+
+
+@_jensen_shannon_terms.defjvp
+def _jensen_shannon_terms_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    (p, q, w), (dp, dq, dw) = primals, tangents
+    of_p, of_q = _mixture(p, q, w)
+    slope_w = information_terms(*of_p) - information_terms(*of_q)
+    slope_p, slope_q = w * information_ratio(*of_p), (1 - w) * information_ratio(*of_q)
+    return _jensen_shannon_terms(p, q, w), slope_p * dp + slope_q * dq + slope_w * dw
 
 
 def renyi_divergence(
@@ -372,31 +407,52 @@ def renyi_divergence(
     return in_base(jnp.maximum(nats, 0), base)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _renyi_nats(p: Array, q: Array, order: float, axes: tuple[int, ...]) -> Array:
     """Rényi divergence of an order other than 0, 1 and infinity."""
     b = order - 1
     small = jnp.log1p(b * jnp.sum(_renyi_terms(p, q, order), axis=axes)) / b
     # Its terms overflow where the divergence is large; there a logarithm of a sum of exponentials is as accurate.
     absent = (p == 0) | ((q == 0) & (order < 1))
-    log_terms = jnp.where(absent, -jnp.inf, safe_log(p) + b * log_ratio(jnp.where(absent, 0, p), q, p - q))
-    top = jnp.max(log_terms, axis=axes, keepdims=True)
-    shift = jnp.where(jnp.isfinite(top), top, 0)
-    sums = jnp.sum(jnp.where(absent, 0, jnp.exp(jnp.where(absent, 0, log_terms - shift))), axis=axes)
-    return jnp.where(jnp.abs(small * b) < 1, small, (jnp.log(sums) + jnp.squeeze(shift, axes)) / b)
+    log_terms = safe_log(p) + b * log_ratio(jnp.where(absent, 0, p), q, p - q)
+    large = jax.nn.logsumexp(log_terms, axis=axes, where=~absent) / b
+    return jnp.where(jnp.abs(small * b) < 1, small, large)
+
+
+@_renyi_nats.defjvp
+def _renyi_nats_jvp(
+    order: float, axes: tuple[int, ...], primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (p, q), (dp, dq) = primals, tangents
+    value = _renyi_nats(p, q, order, axes)
+    log_sum = (order - 1) * jnp.expand_dims(value, axes)  # log Σ p^a q^{1−a}
+    r, finite = log_ratio(p, jnp.where(q == 0, 1, q), p - q), jnp.isfinite(log_sum)
+    r_of_p = jnp.where(q == 0, jnp.inf if order < 1 else 0, r)
+    r_of_q = jnp.where(q == 0, 0, jnp.where(p == 0, -jnp.inf, r))
+    slope_p = order * _scaled_deformed_log(r_of_p, order - 1, log_sum)
+    slope_q = -order * _scaled_deformed_log(r_of_q, order, log_sum)
+    slope_p, slope_q = jnp.where(finite & (p > 0), slope_p, 0), jnp.where(finite & (q > 0), slope_q, 0)
+    return value, jnp.sum(slope_p * dp + slope_q * dq, axis=axes)
+
+
+def _scaled_deformed_log(log: Array, exponent: float, log_scale: Array) -> Array:
+    """``deformed_log(l, b)`` over e^log_scale, which may be as large as the power itself."""
+    far = jnp.abs(exponent * log) > 1
+    near = deformed_log(jnp.where(far, 0, log), exponent) * jnp.exp(-log_scale)
+    return jnp.where(far, (jnp.exp(exponent * log - log_scale) - jnp.exp(-log_scale)) / exponent, near)
 
 
 def _renyi_terms(p: Array, q: Array, order: float) -> Array:
-    """``q g_a(p/q) ≥ 0``, capped where it would overflow."""
+    """``q g_a(p/q) ≥ 0``."""
     b = order - 1
     r = log_ratio(p, q, p - q)
-    near = jnp.abs(r) * max(order, 1) < 0.4
+    near = (p > 0) & (jnp.abs(r) * max(order, 1) < 0.4)
     x = jnp.where(near, r, 0)
     num_terms = 18 if p.dtype == jnp.float64 else 10
     series = jnp.zeros_like(x)
     for k in range(num_terms, 1, -1):
         series = (series + sum(order**j for j in range(k - 1)) / math.factorial(k)) * x
-    exponent = jnp.where(near, 0, jnp.minimum(b * r, 30.0))
-    far = p * jnp.expm1(exponent) / b - (p - q)
+    far = p * jnp.expm1(b * r) / b - (p - q)
     return jnp.where(near, order * q * series * x, far)
 
 
@@ -457,8 +513,23 @@ def conditional_entropy(joint: Joint, *, base: float | None = None) -> Float[Arr
       0.5
     """
     joint = _checks.probabilities(joint, "joint", axes="x y")
-    rows = entropy(normalise(joint), base=base)
-    return expectation(jnp.sum(joint, axis=-1), rows, axis=-1)
+    return in_base(_conditional_entropy(joint), base)
+
+
+@jax.custom_jvp
+def _conditional_entropy(joint: Array) -> Array:
+    return expectation(jnp.sum(joint, axis=-1), -jnp.sum(xlogx(normalise(joint)), axis=-1), axis=-1)
+
+
+@_conditional_entropy.defjvp
+def _conditional_entropy_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (joint,), (djoint,) = primals, tangents
+    return _conditional_entropy(joint), -jnp.sum(safe_log(_rows(joint)) * djoint, axis=(-2, -1))
+
+
+def _rows(joint: Array) -> Array:
+    """p(y | x), zero where x has no mass."""
+    return safe_divide(joint, jnp.sum(joint, axis=-1, keepdims=True), 0)
 
 
 def mutual_information(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch"]:
@@ -485,8 +556,7 @@ def mutual_information(joint: Joint, *, base: float | None = None) -> Float[Arra
       1.0
     """
     joint = _checks.probabilities(joint, "joint", axes="x y")
-    divergences = jnp.sum(information_terms(normalise(joint), jnp.sum(joint, axis=-2, keepdims=True)), axis=-1)
-    return in_base(expectation(jnp.sum(joint, axis=-1), divergences, axis=-1), base)
+    return in_base(information(joint, jnp.sum(joint, axis=-2, keepdims=True)), base)
 
 
 def pointwise_mutual_information(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch x y"]:
@@ -517,7 +587,7 @@ def pointwise_mutual_information(joint: Joint, *, base: float | None = None) -> 
     """
     joint = _checks.probabilities(joint, "joint", axes="x y")
     p_x, p_y = (jnp.sum(joint, axis=axis, keepdims=True) for axis in (-1, -2))
-    rows, p_y = jnp.broadcast_arrays(safe_divide(joint, p_x, fallback=0), p_y)
+    rows, p_y = jnp.broadcast_arrays(_rows(joint), p_y)
     never = (joint == 0) & (p_x > 0) & (p_y > 0)
     return in_base(jnp.where(never, -jnp.inf, log_ratio(rows, p_y, rows - p_y)), base)
 
@@ -549,19 +619,20 @@ def conditional_mutual_information(
       1.0
     """
     joint = _checks.probabilities(joint, "joint", axes="x y z")
-    given_z = normalise(jnp.sum(joint, axis=-3, keepdims=True), axis=-2)
-    divergences = jnp.sum(information_terms(normalise(joint, axis=-2), given_z), axis=-2)
-    return in_base(expectation(jnp.sum(joint, axis=-2), divergences, axis=(-2, -1)), base)
+    joint = jnp.moveaxis(joint, -1, -3)
+    given_z = normalise(jnp.sum(joint, axis=-2, keepdims=True))
+    return in_base(jnp.sum(information(joint, given_z), axis=-1), base)
 
 
 # --- many variables: every axis is one ----------------------------------------------------------------------------
 
 
 def _variables(joint: ArrayLike) -> Array:
+    """A joint distribution whose every axis is a variable."""
     joint = _checks.probabilities(joint, "joint")
     if joint.ndim < 2:
         raise ValueError(f"joint must have an axis for each of two or more variables, got shape {joint.shape}")
-    return joint
+    return jnp.where(joint == 0, 0, joint)  # the same, with derivative zero at cells without mass
 
 
 def total_correlation(joint: Float[ArrayLike, "..."], *, base: float | None = None) -> Float[Array, ""]:

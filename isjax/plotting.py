@@ -102,8 +102,8 @@ def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[st
 def _lower_limit(risk: xr.DataArray, loss: xr.DataArray) -> float:
     """Where the axis begins: below all lines, and not further down than four decades."""
     lowest, highest = float(risk.min()), float(risk.max())
-    floors = loss.to_numpy()[loss.to_numpy() > 1e-6]
-    return max(min([lowest, *floors]) / 1.3, highest * 1e-4)
+    floors = [floor for floor in loss.to_numpy().tolist() if floor > 1e-6]
+    return max(min(lowest, *floors, lowest) / 1.3, highest * 1e-4)
 
 
 def _format(axes: np.ndarray, lengths: np.ndarray, lowest: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from rich.console import Console
@@ -105,17 +106,17 @@ def run(key: Key[Array, ""], problems: Mapping[str, Problem], spec: SweepSpec, *
 
 
 def assemble(parts: Sequence[tuple[Block, SweepResult]], num_problems: int, spec: SweepSpec) -> SweepResult:
-    """One result from the results of all blocks, on the host."""
+    """One result from the results of all blocks."""
 
-    def whole(name: str) -> np.ndarray:
+    def whole(name: str) -> Array:
         example = np.asarray(getattr(parts[0][1], name))
         shape = num_problems, len(spec.hidden), len(spec.batch_sizes), *example.shape[3:]
         array = np.empty(shape, example.dtype)
         for block, result in parts:
             array[list(block.problems), block.hidden, block.batch_size] = np.asarray(getattr(result, name))[:, 0, 0]
-        return array
+        return jnp.asarray(array)
 
-    return SweepResult(*(whole(name) for name in SweepResult._fields))  # type: ignore[arg-type]
+    return SweepResult(*map(whole, SweepResult._fields))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from isjax import _checks
-from isjax._numerics import divergence_terms_from_log, expectation, in_base, information_terms, normalise
+from isjax._numerics import divergence_from_log, in_base, information, information_through, normalise
 from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Joint
 from isjax.distributions import pushforward_unchecked
 from isjax.measures import conditional_entropy
@@ -51,17 +51,22 @@ def mutual_information_loss(
       0.477
     """
     joint, encoder, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
+    joint, encoder = _one_batch(joint, encoder)
     p_y_given_u = normalise(pushforward_unchecked(joint, encoder, num_codes))
-    p_x, p_y_given_x = jnp.sum(joint, axis=-1), normalise(joint)
     if _checks.is_deterministic(encoder):
-        p_y_given_code = jnp.vectorize(lambda rows, codes: rows[codes], signature="(u,y),(x)->(x,y)")(
-            p_y_given_u, encoder
-        )
-        divergences = jnp.sum(information_terms(p_y_given_x, p_y_given_code), axis=-1)
-    else:
-        of_each_code = jnp.sum(information_terms(p_y_given_x[..., :, None, :], p_y_given_u[..., None, :, :]), axis=-1)
-        divergences = expectation(encoder, of_each_code, axis=-1)
-    return in_base(expectation(p_x, divergences, axis=-1), base)
+        p_y_given_code = jnp.take_along_axis(p_y_given_u, encoder[..., None], axis=-2, mode="clip")
+        return in_base(information(joint, p_y_given_code), base)
+    return in_base(information_through(joint, encoder, p_y_given_u), base)
+
+
+def _one_batch(joint: Array, encoder: Array) -> tuple[Array, Array]:
+    """Both with the batch axes of both."""
+    num_axes = 1 if _checks.is_deterministic(encoder) else 2
+    batch = _checks.batch_shape(joint=(joint, 2), encoder=(encoder, num_axes))
+    return (
+        jnp.broadcast_to(joint, (*batch, *joint.shape[-2:])),
+        jnp.broadcast_to(encoder, (*batch, *encoder.shape[encoder.ndim - num_axes :])),
+    )
 
 
 def is_sufficient(
@@ -176,8 +181,7 @@ def risk_decomposition(
         bias = mutual_information_loss(joint, codes, num_codes=num_codes, base=base)
         joint_uy = pushforward_unchecked(joint, codes, num_codes)
     _checks.batch_shape(joint=(joint_uy, 2), log_decoder=(log_q, 2))
-    errors = jnp.sum(divergence_terms_from_log(normalise(joint_uy), log_q), axis=-1)
-    error = in_base(expectation(jnp.sum(joint_uy, axis=-1), errors, axis=-1), base)
+    error = in_base(divergence_from_log(*jnp.broadcast_arrays(joint_uy, log_q)), base)
     return RiskDecomposition(*jnp.broadcast_arrays(conditional_entropy(joint, base=base), bias, error))
 
 

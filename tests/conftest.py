@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import contextlib
+import pathlib
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -13,8 +14,16 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 
-hypothesis.settings.register_profile("isjax", deadline=None, max_examples=40, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile(
+    "isjax", deadline=None, max_examples=40, derandomize=True, print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],  # they set modes, which examples share
+)
 hypothesis.settings.load_profile("isjax")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Tests of error messages run without the import hook, which would speak first: see ``test_messages.py``."""
+    return True if collection_path.name == "messages" and config.getoption("--jaxtyping-packages") else None
 
 
 @pytest.fixture(params=["eager", "jit"])

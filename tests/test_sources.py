@@ -64,7 +64,8 @@ def test_the_sufficient_code_loses_nothing_and_the_biased_one_loses_the_closed_f
     merged = {int(u): int(b) for u, b in zip(source.codes, source.biased_codes, strict=True)}
     cells = [[labels[u] for u in merged if merged[u] == b] for b in set(merged.values())]
     # Codes are equally likely: I(X;Y|B) is what the mixture of a cell's rows has more entropy than each row.
-    mixtures = [np.mean([(1 - delta) / num_classes + delta * np.eye(num_classes)[y] for y in cell], 0) for cell in cells]
+    rows = (1 - delta) / num_classes + delta * np.eye(num_classes)
+    mixtures = [rows[cell].mean(axis=0) for cell in cells]
     weights = [len(cell) / labels.size for cell in cells]
     h = channel_entropy(delta, num_classes)
     loss = sum(w * (oracle.entropy(m) - h) for w, m in zip(weights, mixtures, strict=True))
@@ -128,11 +129,7 @@ def test_every_pair_of_relevant_and_dropped_coordinates_is_drawn():
             for pair in itertools.combinations(range(3), 2)
             if np.array_equal(isjax.coordinate_encoder((2, 2, 2), pair), source.codes)
         }
-        dropped = [
-            i
-            for i in range(3)
-            if np.array_equal(isjax.coordinate_encoder((2, 2, 2), [i]), source.biased_codes)
-        ]
+        dropped = [i for i in range(3) if np.array_equal(isjax.coordinate_encoder((2, 2, 2), [i]), source.biased_codes)]
         seen |= {(*keeps, i) for i in dropped}
     assert len(seen) == 6
 

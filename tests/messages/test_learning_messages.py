@@ -118,7 +118,7 @@ def test_an_empty_study():
 
 def test_names_and_problems_that_differ_in_number():
     axes = (1,) * 7
-    result = isjax.SweepResult(*(np.zeros(axes) for _ in range(5)))
+    result = isjax.SweepResult(*(jnp.zeros(axes) for _ in range(5)))
     with pytest.raises(ValueError, match="there are 1 problems, but 2 names"):
         results.to_dataset(result, ["a", "b"], isjax.SweepSpec(hidden=((8,),), num_steps=20))
 

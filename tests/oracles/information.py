@@ -1,4 +1,4 @@
-"""Brute force in float64 numpy: every quantity as its definition reads, cell by cell. Nothing here is shared with isjax."""
+"""Brute force in float64 numpy: every quantity as its definition reads. Nothing here is shared with isjax."""
 
 import itertools
 
@@ -6,21 +6,69 @@ import numpy as np
 
 
 def entropy(p):
-    return float(-sum(value * np.log(value) for value in np.ravel(np.asarray(p, np.float64)) if value > 0))
+    p = np.ravel(np.asarray(p, np.float64))
+    p = p[p > 0]
+    return float(-np.sum(p * np.log(p)))
+
+
+def renyi_entropy(p, order):
+    p = np.ravel(np.asarray(p, np.float64))
+    p = p[p > 0]
+    if order == 1:
+        return entropy(p)
+    if order == np.inf:
+        return float(-np.log(p.max()))
+    return float(np.log(np.sum(p**order)) / (1 - order))
+
+
+def tsallis_entropy(p, order):
+    p = np.ravel(np.asarray(p, np.float64))
+    p = p[p > 0]
+    if order == 1:
+        return entropy(p)
+    return float((1 - np.sum(p**order)) / (order - 1)) if order < np.inf else 0.0
 
 
 def kl_divergence(p, q):
-    """As Σ q φ((p − q)/q): what THEORY asks float32 to be compared with, since its inputs do not sum to one exactly."""
-    total = 0.0
-    for a, b in zip(np.ravel(np.asarray(p, np.float64)), np.ravel(np.asarray(q, np.float64)), strict=True):
-        if b == 0:
-            total += np.inf if a > 0 else 0.0
-        elif a == 0:
-            total += b
-        else:
-            t = (a - b) / b
-            total += b * ((1 + t) * np.log1p(t) - t if abs(t) > 1e-3 else t**2 / 2 - t**3 / 6 + t**4 / 12 - t**5 / 20)
-    return total
+    """As Σ q φ((p − q)/q): float32 inputs do not sum to one, so Σ p log(p/q) is not the number to compare with."""
+    p, q = np.broadcast_arrays(np.asarray(p, np.float64), np.asarray(q, np.float64))
+    if np.any((q == 0) & (p > 0)):
+        return np.inf
+    p, q = p[q > 0], q[q > 0]
+    t = (p - q) / q
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.where(p > 0, p * np.log(p / q), 0) - p + q
+    t = np.where(np.abs(t) < 1e-2, t, 0)
+    near = q * (t**2 / 2 - t**3 / 6 + t**4 / 12 - t**5 / 20 + t**6 / 30)
+    return float(np.sum(np.where(t != 0, near, far)))
+
+
+def cross_entropy(p, q):
+    p, q = np.ravel(np.asarray(p, np.float64)), np.ravel(np.asarray(q, np.float64))
+    with np.errstate(divide="ignore"):
+        return float(-np.sum(p[p > 0] * np.log(q[p > 0])))
+
+
+def jensen_shannon_divergence(p, q, weight=0.5):
+    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+    mixture = weight * p + (1 - weight) * q
+    with_weight = ((weight, p), (1 - weight, q))
+    return sum(w * kl_divergence(each, mixture) for w, each in with_weight if w > 0)
+
+
+def renyi_divergence(p, q, order):
+    p, q = np.ravel(np.asarray(p, np.float64)), np.ravel(np.asarray(q, np.float64))
+    if order == 1:
+        return kl_divergence(p, q)
+    p, q = p[p > 0], q[p > 0]
+    with np.errstate(divide="ignore"):
+        if order == np.inf:
+            return float(np.max(np.log(p / q)))
+        return float(np.log(np.sum(p**order * q ** (1 - order))) / (order - 1))
+
+
+def total_variation(p, q):
+    return float(np.abs(np.asarray(p, np.float64) - np.asarray(q, np.float64)).sum() / 2)
 
 
 def rows(encoder, num_codes):
@@ -32,6 +80,12 @@ def rows(encoder, num_codes):
 def joint_xuy(joint, encoder, num_codes):
     """p(x, u, y), the dense thing."""
     return np.asarray(joint, np.float64)[:, None, :] * rows(encoder, num_codes)[:, :, None]
+
+
+def conditional_entropy(joint):
+    """H(Y|X) of [x, y]."""
+    joint = np.asarray(joint, np.float64)
+    return sum(row.sum() * entropy(row / row.sum()) for row in joint if row.sum() > 0)
 
 
 def conditional_mutual_information(joint):
@@ -50,9 +104,28 @@ def mutual_information(joint):
     return conditional_mutual_information(np.asarray(joint)[:, :, None])
 
 
+def pointwise_mutual_information(joint):
+    joint = np.asarray(joint, np.float64)
+    p_x, p_y = joint.sum(1), joint.sum(0)
+    result = np.zeros(joint.shape)
+    for x, y in np.ndindex(joint.shape):
+        if joint[x, y] > 0:
+            result[x, y] = np.log(joint[x, y] / p_x[x] / p_y[y])
+        elif p_x[x] > 0 and p_y[y] > 0:
+            result[x, y] = -np.inf
+    return result
+
+
 def mutual_information_loss(joint, encoder, num_codes):
     """I(X;Y|U)."""
     return conditional_mutual_information(joint_xuy(joint, encoder, num_codes).transpose(0, 2, 1))
+
+
+def risk(joint, log_decoder, encoder, num_codes):
+    """E[−log q(Y|U)]."""
+    p_xuy = joint_xuy(joint, encoder, num_codes)
+    log_q = np.broadcast_to(np.asarray(log_decoder, np.float64), p_xuy.shape)
+    return float(-np.sum(p_xuy[p_xuy > 0] * log_q[p_xuy > 0]))
 
 
 def marginal_entropy(joint, axes):
@@ -65,3 +138,20 @@ def subsets(num_variables):
     """All non-empty sets of variables."""
     sizes = range(1, num_variables + 1)
     return itertools.chain.from_iterable(itertools.combinations(range(num_variables), size) for size in sizes)
+
+
+def total_correlation(joint):
+    return sum(marginal_entropy(joint, (i,)) for i in range(joint.ndim)) - entropy(joint)
+
+
+def dual_total_correlation(joint):
+    rest = [tuple(j for j in range(joint.ndim) if j != i) for i in range(joint.ndim)]
+    return entropy(joint) - sum(entropy(joint) - marginal_entropy(joint, axes) for axes in rest)
+
+
+def co_information(joint):
+    return sum(-((-1) ** len(axes)) * marginal_entropy(joint, axes) for axes in subsets(joint.ndim))
+
+
+def o_information(joint):
+    return total_correlation(joint) - dual_total_correlation(joint)
