@@ -7,8 +7,9 @@ that is outside ``jit`` and ``vmap``; under a trace a mistake becomes NaN instea
 import warnings
 
 import jax
+import jax.core
 import jax.numpy as jnp
-import jaxlib
+import jaxlib.version
 import numpy as np
 
 from isjax._typing import Array, ArrayLike
@@ -19,7 +20,7 @@ KNOWN_BAD_JAXLIB = {
 }
 
 
-def warn_of_known_bad_jaxlib(version: str = jaxlib.__version__) -> None:
+def warn_of_known_bad_jaxlib(version: str = jaxlib.version.__version__) -> None:
     """Warns where the installed jaxlib is one that computes wrongly."""
     if version in KNOWN_BAD_JAXLIB:
         warnings.warn(
@@ -69,6 +70,12 @@ def batch_shape(**arrays: tuple[Array, int]) -> tuple[int, ...]:
     except ValueError:
         got = " and ".join(f"{shape} in {name}" for name, shape in batches.items())
         raise ValueError(f"batch axes must broadcast, got {got}") from None
+
+
+def one_rank(**arrays: tuple[Array, int]) -> list[Array]:
+    """Arrays, each given with how many of its last axes are alphabets, with as many batch axes as the one with most."""
+    num_axes = len(batch_shape(**arrays))
+    return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
 def valid_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:

@@ -201,7 +201,7 @@ def information_ratio(p: Array, q: Array, difference: Array | None = None) -> Ar
 
 @jax.custom_jvp
 def information(joint: Array, mixture: Array) -> Array:
-    """Sum over rows of ``p(x) D(p(·|x) ‖ mixture)``, for a joint ``[..., x, y]`` and the mixture of which each row is a part.
+    """Sum over rows of ``p(x) D(p(·|x) ‖ mixture)``, for a joint ``[..., x, y]`` of whose rows the mixture is made.
 
     The derivative in the joint is the log-ratio. That in the mixture vanishes, because the mean of its parts is what
     they diverge from least.
@@ -219,7 +219,7 @@ def _information_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]
 
 @jax.custom_jvp
 def information_through(joint: Array, kernel: Array, mixtures: Array) -> Array:
-    """``information`` of a joint ``[..., x, y]`` whose rows go to the mixtures ``[..., u, y]`` as a kernel ``[..., x, u]`` says."""
+    """``information`` of a joint ``[..., x, y]`` that a kernel ``[..., x, u]`` sends to mixtures ``[..., u, y]``."""
     divergences = jnp.sum(information_terms(*_each_pair(joint, mixtures)), axis=-1)
     return expectation(jnp.sum(joint, axis=-1), expectation(kernel, divergences, axis=-1), axis=-1)
 

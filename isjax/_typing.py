@@ -2,7 +2,20 @@
 
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, UInt
 
-__all__ = ["Array", "ArrayLike", "Bool", "Encoder", "Float", "Int", "Joint", "Key", "Real", "ScalarFloat", "ScalarInt", "UInt"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Bool",
+    "Encoder",
+    "Float",
+    "Int",
+    "Joint",
+    "Key",
+    "Real",
+    "ScalarFloat",
+    "ScalarInt",
+    "UInt",
+]
 
 Joint = Float[ArrayLike, "*#batch x y"]
 """A joint distribution of an input X and a target Y."""

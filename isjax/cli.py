@@ -237,7 +237,9 @@ def _facts(study: xr.Dataset, risk: xr.DataArray, samples: xr.DataArray, encoder
         at = f"at n={study['length'].values[longest]}"
         last = risk.sel(problem=encoders["biased"]).isel(length=longest).to_numpy()
         if loss > 1e-6:
-            facts.append(f"the biased U, which loses {loss:.3f} nats, is {at} at {_span(last / loss, '.3f')} times that")
+            facts.append(
+                f"the biased U, which loses {loss:.3f} nats, is {at} at {_span(last / loss, '.3f')} times that"
+            )
         else:
             facts.append(f"the biased U loses nothing here, and is {at} at {_span(last, '.3f')} nats")
     return facts

@@ -157,7 +157,8 @@ def joint_distribution(
     channel = _checks.probabilities(p_y_given_x, "p_y_given_x", axes="x y")
     if p_x.shape[-1] != channel.shape[-2]:
         raise ValueError(f"p_y_given_x has {channel.shape[-2]} rows, but X has {p_x.shape[-1]} symbols in p_x")
-    return _outer_batch(p_x[..., None], channel)
+    p_x, channel = _checks.one_rank(p_x=(p_x, 1), p_y_given_x=(channel, 2))
+    return p_x[..., None] * channel
 
 
 def product_distribution(
@@ -187,14 +188,8 @@ def product_distribution(
     """
     p_x = _checks.probabilities(p_x, "p_x", axes="x")
     p_y = _checks.probabilities(p_y, "p_y", axes="y")
-    return _outer_batch(p_x[..., :, None], p_y[..., None, :])
-
-
-def _outer_batch(left: Array, right: Array) -> Array:
-    """Product of two arrays whose ranks may differ by batch axes."""
-    ndim = max(left.ndim, right.ndim)
-    left, right = (jnp.expand_dims(a, tuple(range(ndim - a.ndim))) for a in (left, right))
-    return left * right
+    p_x, p_y = _checks.one_rank(p_x=(p_x, 1), p_y=(p_y, 1))
+    return p_x[..., :, None] * p_y[..., None, :]
 
 
 def pushforward(joint: Joint, encoder: Encoder, *, num_codes: int | None = None) -> Float[Array, "*batch u y"]:
@@ -230,10 +225,10 @@ def pushforward(joint: Joint, encoder: Encoder, *, num_codes: int | None = None)
 
 def pushforward_unchecked(joint: Array, encoder: Array, num_codes: int) -> Array:
     """``pushforward`` of arguments that the caller has checked."""
+    num_axes = 1 if _checks.is_deterministic(encoder) else 2
+    joint, encoder = _checks.one_rank(joint=(joint, 2), encoder=(encoder, num_axes))
     if not _checks.is_deterministic(encoder):
-        ndim = max(joint.ndim, encoder.ndim)
-        rows, columns = (jnp.expand_dims(a, tuple(range(ndim - a.ndim))) for a in (encoder, joint))
-        return jnp.einsum("...xu,...xy->...uy", rows, columns, precision=jax.lax.Precision.HIGHEST)
+        return jnp.einsum("...xu,...xy->...uy", encoder, joint, precision=jax.lax.Precision.HIGHEST)
 
     def one(joint: Array, codes: Array) -> Array:
         outside = jnp.any((codes < 0) | (codes >= num_codes))
@@ -286,7 +281,8 @@ def empirical_joint(
         outside = jnp.any((x < 0) | (x >= sizes[0]) | (y < 0) | (y >= sizes[1]))
         return jax.ops.segment_sum(weights, x * sizes[1] + y, sizes[0] * sizes[1]).reshape(sizes), outside
 
-    mass, outside = jnp.vectorize(counts, signature="(n),(n),(n)->(x,y),()")(x, y, ones)
+    samples = _checks.one_rank(x=(x, 1), y=(y, 1), weights=(ones, 1))
+    mass, outside = jnp.vectorize(counts, signature="(n),(n),(n)->(x,y),()")(*samples)
     return nan_where(
         outside[..., None, None], normalise(mass.astype(float) if weights is None else mass, axis=(-2, -1))
     )
@@ -350,10 +346,10 @@ def _thresholds(p: Array) -> UInt[Array, "*batch k"]:
     """Cumulative distribution on the integer scale; from the last cell with mass on it stands at the top."""
     unsigned = _unsigned(p.dtype)
     top = 1 << (unsigned.itemsize * 8 - 1)
-    wide = p.astype(jnp.promote_types(p.dtype, jnp.float32))
+    wide = p.astype(jnp.float64 if p.dtype == jnp.float64 else jnp.float32)
     cumulative = jnp.cumsum(jnp.round(wide * float(top)).astype(unsigned), axis=-1, dtype=unsigned)
-    mass_from_here = jnp.flip(jnp.cumsum(jnp.flip(p > 0, -1), axis=-1), -1)
-    is_last = mass_from_here <= (p > 0)
+    has_mass = (p > 0).astype(int)
+    is_last = jax.lax.cumsum(has_mass, axis=p.ndim - 1, reverse=True) <= has_mass
     return jnp.where(is_last, jnp.asarray(top, unsigned), jnp.minimum(cumulative, jnp.asarray(top, unsigned)))
 
 

@@ -82,7 +82,7 @@ def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None =
       1.5
     """
     p = _checks.probabilities(p, "p")
-    return in_base(-jnp.sum(xlogx(p), axis=_checks.valid_axes(axis, p, "axis")), base)
+    return in_base(0 - jnp.sum(xlogx(p), axis=_checks.valid_axes(axis, p, "axis")), base)
 
 
 def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: float | None = None) -> Float[Array, "*batch"]:
@@ -112,7 +112,7 @@ def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: float | None = None) 
     """
     p = _checks.probabilities(p, "p")
     tails = (1 - p) * jnp.log1p(-jnp.where(p == 1, 0, p))
-    return in_base(-(xlogx(p) + tails), base)
+    return in_base(0 - (xlogx(p) + tails), base)  # 0 − 0 is zero, and −0 would be minus zero
 
 
 def renyi_entropy(
@@ -333,7 +333,7 @@ def jensen_shannon_divergence(
     """
     p, q, axes = _pair(p, q, axis)
     if _checks.is_concrete(weight):
-        _checks.unit_interval(float(weight), "weight")
+        _checks.unit_interval(float(jnp.asarray(weight)), "weight")
     w = jnp.asarray(weight, p.dtype)
     return in_base(jnp.sum(_jensen_shannon_terms(p, q, jnp.expand_dims(w, tuple(range(p.ndim)))), axis=axes), base)
 
@@ -385,7 +385,8 @@ def renyi_divergence(
 
     Raises:
       TypeError: if either does not hold floats.
-      ValueError: if ``order`` is negative, the alphabets differ, ``axis`` is not an axis, or ``base`` not greater than 1.
+      ValueError: if ``order`` is negative, the alphabets differ, ``axis`` is not an axis, or ``base`` not greater than
+        1.
 
     Source:
       van Erven and Harremoës, Rényi divergence and Kullback-Leibler divergence (2014).
@@ -614,7 +615,8 @@ def conditional_mutual_information(
       Cover and Thomas (2006), equation 2.60.
 
     Examples:
-      >>> xor = jnp.zeros((2, 2, 2)).at[jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 0, 1]), jnp.array([0, 1, 1, 0])].set(0.25)
+      >>> xor = jnp.zeros((2, 2, 2)).at[jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 0, 1]), jnp.array([0, 1, 1,
+      0])].set(0.25)
       >>> round(float(conditional_mutual_information(xor, base=2)), 6)
       1.0
     """
@@ -685,8 +687,8 @@ def dual_total_correlation(joint: Float[ArrayLike, "..."], *, base: float | None
       Han, Nonnegative entropy measures of multivariate symmetric correlations (1978).
 
     Examples:
-      >>> round(float(dual_total_correlation(jnp.zeros((2, 2, 2)).at[0, 0, 0].set(0.5).at[1, 1, 1].set(0.5), base=2)), 6)
-      1.0
+      >>> round(float(dual_total_correlation(jnp.zeros((2, 2, 2)).at[0, 0, 0].set(0.5).at[1, 1, 1].set(0.5), base=2)),
+      6) 1.0
     """
     joint = _variables(joint)
     last = joint.ndim - 1
@@ -762,4 +764,4 @@ def o_information(joint: Float[ArrayLike, "..."], *, base: float | None = None) 
 def _grouped(joint: Array, *cuts: int) -> Array:
     """``joint`` with its axes merged into consecutive groups, cut before each axis in ``cuts``."""
     edges = (0, *cuts, joint.ndim)
-    return joint.reshape([math.prod(joint.shape[i:j]) for i, j in zip(edges[:-1], edges[1:], strict=True)])
+    return joint.reshape([math.prod(joint.shape[i:j]) for i, j in itertools.pairwise(edges)])

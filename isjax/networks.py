@@ -88,6 +88,9 @@ def _of_features_in_use(inputs: Float[Array, "*n d"]) -> nn.initializers.Initial
 def MLP32(num_classes: int) -> MLP:
     """An ``MLP`` with one hidden layer of 32 units.
 
+    Args:
+      num_classes: how many logits.
+
     Examples:
       >>> MLP32(num_classes=4).hidden
       (32,)
@@ -98,6 +101,9 @@ def MLP32(num_classes: int) -> MLP:
 def MLP256(num_classes: int) -> MLP:
     """An ``MLP`` with one hidden layer of 256 units.
 
+    Args:
+      num_classes: how many logits.
+
     Examples:
       >>> MLP256(num_classes=4).hidden
       (256,)
@@ -107,6 +113,9 @@ def MLP256(num_classes: int) -> MLP:
 
 def MLP1024(num_classes: int) -> MLP:
     """An ``MLP`` with one hidden layer of 1024 units.
+
+    Args:
+      num_classes: how many logits.
 
     Examples:
       >>> MLP1024(num_classes=4).hidden

@@ -22,7 +22,8 @@ def mutual_information_loss(
 ) -> Float[Array, "*batch"]:
     r"""Information about Y that is lost when X is replaced by its code U.
 
-    .. math:: I(X;Y \mid U) = \sum_{x,u} p(x)\,\eta(u \mid x)\, D\bigl(p(\cdot \mid x) \,\|\, p(\cdot \mid u)\bigr) \ge 0
+    .. math:: I(X;Y \mid U) = \sum_{x,u} p(x)\,\eta(u \mid x)\, D\bigl(p(\cdot \mid x) \,\|\, p(\cdot \mid u)\bigr) \ge
+    0
 
     It is the least excess cross-entropy risk of any decoder that sees U alone, and it is zero if and only if U is
     sufficient for Y. Summed without cancellation: never negative, and accurate in float32 where it is many orders
@@ -51,22 +52,13 @@ def mutual_information_loss(
       0.477
     """
     joint, encoder, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
-    joint, encoder = _one_batch(joint, encoder)
+    num_axes = 1 if _checks.is_deterministic(encoder) else 2
+    joint, encoder = _checks.one_rank(joint=(joint, 2), encoder=(encoder, num_axes))
     p_y_given_u = normalise(pushforward_unchecked(joint, encoder, num_codes))
     if _checks.is_deterministic(encoder):
         p_y_given_code = jnp.take_along_axis(p_y_given_u, encoder[..., None], axis=-2, mode="clip")
         return in_base(information(joint, p_y_given_code), base)
     return in_base(information_through(joint, encoder, p_y_given_u), base)
-
-
-def _one_batch(joint: Array, encoder: Array) -> tuple[Array, Array]:
-    """Both with the batch axes of both."""
-    num_axes = 1 if _checks.is_deterministic(encoder) else 2
-    batch = _checks.batch_shape(joint=(joint, 2), encoder=(encoder, num_axes))
-    return (
-        jnp.broadcast_to(joint, (*batch, *joint.shape[-2:])),
-        jnp.broadcast_to(encoder, (*batch, *encoder.shape[encoder.ndim - num_axes :])),
-    )
 
 
 def is_sufficient(

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 
 import isjax
@@ -14,7 +13,7 @@ from tests.strategies import masses
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A measure of arrays, each a distribution over a last axis of ``shapes[i]`` reshaped, or codes where it is an int."""
+    """A measure of arrays: distributions over all axes of ``shapes[i]``, the last one codes or rows where it says so."""
 
     name: str
     measure: Callable

@@ -1,4 +1,4 @@
-"""Two CPU devices; theory under strict promotion of dtypes and ranks, eagerly and under ``jit``, in float32 and float64."""
+"""Two CPU devices; the theory under strict promotion, eagerly and under ``jit``, in float32 and float64."""
 
 import os
 
@@ -15,7 +15,11 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)
 
 hypothesis.settings.register_profile(
-    "isjax", deadline=None, max_examples=40, derandomize=True, print_blob=True,
+    "isjax",
+    deadline=None,
+    max_examples=40,
+    derandomize=True,
+    print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],  # they set modes, which examples share
 )
 hypothesis.settings.load_profile("isjax")

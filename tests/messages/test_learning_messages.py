@@ -59,7 +59,11 @@ def test_problems(encoder, error, message):
         ({"num_steps": 20, "num_evals": 21}, ValueError, "num_evals=21, but there are only num_steps=20 steps"),
         ({"num_steps": 20, "num_evals": 0}, ValueError, "num_evals must be at least 1, got 0"),
         ({"num_steps": 20.0}, TypeError, "num_steps must be an integer, got 20.0"),
-        ({"num_steps": 20, "sampling": "once"}, ValueError, "sampling must be one of 'fixed', 'replacement', got 'once'"),
+        (
+            {"num_steps": 20, "sampling": "once"},
+            ValueError,
+            "sampling must be one of 'fixed', 'replacement', got 'once'",
+        ),
         ({"num_steps": 20, "schedule": "step"}, ValueError, "schedule must be one of 'constant', 'linear', 'cosine'"),
     ],
 )

@@ -1,0 +1,302 @@
+"""What the theory refuses, and in which words."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import isjax
+from isjax import _checks
+
+P, JOINT, TRIPLE = np.full(4, 0.25, "f4"), np.full((3, 2), 1 / 6, "f4"), np.full((2, 2, 2), 1 / 8, "f4")
+CODES, ROWS = np.array([0, 1, 1]), np.full((3, 2), 0.5, "f4")
+KEY = jax.random.key(0)
+LOG_Q = np.log(np.full((2, 2), 0.5, "f4"))
+
+
+def refused(error, message, f, *args, **options):
+    with pytest.raises(error, match="^" + re.escape(message)):
+        f(*args, **options)
+
+
+# Every name with what it takes, which is right: the tests put one wrong thing in the place of one of these.
+RIGHT = {
+    "marginal_x": {"joint": JOINT},
+    "marginal_y": {"joint": JOINT},
+    "conditional_y_given_x": {"joint": JOINT},
+    "conditional_x_given_y": {"joint": JOINT},
+    "joint_distribution": {"p_x": P[:3], "p_y_given_x": ROWS},
+    "product_distribution": {"p_x": P, "p_y": P},
+    "pushforward": {"joint": JOINT, "encoder": CODES},
+    "sample": {"key": KEY, "joint": JOINT, "num_samples": 3},
+    "check_distribution": {"p": P},
+    "entropy": {"p": P},
+    "binary_entropy": {"p": P},
+    "renyi_entropy": {"p": P, "order": 2},
+    "tsallis_entropy": {"p": P, "order": 2},
+    "cross_entropy": {"p": P, "q": P},
+    "kl_divergence": {"p": P, "q": P},
+    "jensen_shannon_divergence": {"p": P, "q": P},
+    "renyi_divergence": {"p": P, "q": P, "order": 2},
+    "total_variation": {"p": P, "q": P},
+    "conditional_entropy": {"joint": JOINT},
+    "mutual_information": {"joint": JOINT},
+    "pointwise_mutual_information": {"joint": JOINT},
+    "conditional_mutual_information": {"joint": TRIPLE},
+    "total_correlation": {"joint": TRIPLE},
+    "dual_total_correlation": {"joint": TRIPLE},
+    "co_information": {"joint": TRIPLE},
+    "o_information": {"joint": TRIPLE},
+    "mutual_information_loss": {"joint": JOINT, "encoder": CODES},
+    "is_sufficient": {"joint": JOINT, "encoder": CODES},
+    "risk_decomposition": {"joint": JOINT, "log_decoder": LOG_Q, "encoder": CODES},
+}
+PROBABILITIES = [
+    (f, arg)
+    for f, args in RIGHT.items()
+    for arg in args
+    if arg in ("p", "q", "p_x", "p_y", "joint", "p_y_given_x", "log_decoder")
+]
+WITH_AXIS = [
+    f
+    for f in RIGHT
+    if f.split("_")[-1] in ("entropy", "divergence", "variation") and f not in ("binary_entropy", "conditional_entropy")
+] + ["check_distribution"]
+WITH_BASE = [
+    f
+    for f in RIGHT
+    if f.split("_")[-1] in ("entropy", "divergence", "information", "correlation", "loss", "decomposition")
+    and f != "tsallis_entropy"
+]
+WITH_CODES = ["pushforward", "mutual_information_loss", "is_sufficient"]
+
+
+def call(name, **changed):
+    return getattr(isjax, name)(**{**RIGHT[name], **changed})
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_not_refused(name):
+    call(name)
+    if name in WITH_AXIS:
+        call(name, axis=0)
+    if name in WITH_BASE:
+        call(name, base=2)
+
+
+@pytest.mark.parametrize(("name", "argument"), PROBABILITIES)
+@pytest.mark.parametrize("dtype", [int, bool, complex])
+def test_probabilities_that_are_no_floats(name, argument, dtype):
+    got = jnp.asarray(np.zeros(1, dtype)).dtype
+    message = f"{argument} must hold floating-point probabilities, got dtype {got}"
+    refused(TypeError, message, call, name, **{argument: np.zeros_like(RIGHT[name][argument], dtype)})
+
+
+@pytest.mark.parametrize(("name", "argument"), PROBABILITIES)
+def test_too_few_axes(name, argument):
+    right = RIGHT[name][argument]
+    if argument in ("p", "q"):
+        if name == "binary_entropy":
+            assert call(name, p=np.float32(0.5)).shape == ()
+            return
+        refused(ValueError, "axis=-1 is not an axis of an array of shape ()", call, name, **{argument: right[0]})
+    elif name.endswith("correlation") or name in ("co_information", "o_information"):
+        message = "joint must have an axis for each of two or more variables, got shape (2,)"
+        refused(ValueError, message, call, name, joint=right[0, 0])
+    else:
+        letters = {"log_decoder": "u, y", "p_x": "x", "p_y": "y"}.get(argument, ["x, y", "x, y, z"][right.ndim - 2])
+        small = right[0]
+        message = f"{argument} must have shape [..., {letters}], got shape {small.shape}"
+        refused(ValueError, message, call, name, **{argument: small})
+
+
+@pytest.mark.parametrize(("name", "argument"), [(f, a) for f, a in PROBABILITIES if a not in ("p", "q")])
+def test_empty_alphabet(name, argument):
+    right = RIGHT[name][argument]
+    if name.endswith("correlation") or name in ("co_information", "o_information"):
+        return
+    empty = right[..., :0]
+    letter = {"p_x": "x", "conditional_mutual_information": "z"}.get(argument if argument == "p_x" else name, "y")
+    message = f"{argument} has an empty alphabet {letter}: shape {empty.shape}"
+    refused(ValueError, message, call, name, **{argument: empty})
+
+
+@pytest.mark.parametrize("name", WITH_AXIS)
+def test_axis(name):
+    refused(ValueError, "axis=1 is not an axis of an array of shape (4,)", call, name, axis=1)
+    refused(ValueError, "axis=(-1, -3) is not an axis of an array of shape (4,)", call, name, axis=(-1, -3))
+    refused(ValueError, "axis must name each axis once and at least one, got (0, -1)", call, name, axis=(0, -1))
+    refused(ValueError, "axis must name each axis once and at least one, got ()", call, name, axis=())
+
+
+@pytest.mark.parametrize("name", WITH_BASE)
+@pytest.mark.parametrize("base", [1, 0.5, 0, -2, float("nan")])
+def test_base(name, base):
+    message = f"base must be greater than 1 (None for nats, 2 for bits), got {base}"
+    refused(ValueError, message, call, name, base=base)
+
+
+@pytest.mark.parametrize("name", ["renyi_entropy", "tsallis_entropy", "renyi_divergence"])
+def test_order(name):
+    refused(ValueError, "order must be at least 0, got -1", call, name, order=-1)
+    refused(ValueError, "order must be at least 0, got nan", call, name, order=float("nan"))
+    message = "order is being traced, but it chooses a formula: give a number"
+    refused(TypeError, message, jax.jit(lambda order: call(name, order=order)), 2.0)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
+def test_weight(weight):
+    message = f"weight must lie in [0, 1], got {weight}"
+    refused(ValueError, message, call, "jensen_shannon_divergence", weight=weight)
+    refused(ValueError, "weight must lie in [0, 1], got", call, "jensen_shannon_divergence", weight=jnp.array(weight))
+
+
+def test_weight_is_one_number():
+    message = "weight must be one number, got shape (2,)"
+    refused(ValueError, message, call, "jensen_shannon_divergence", weight=jnp.array([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("name", [f for f, args in RIGHT.items() if "q" in args])
+def test_alphabets_that_differ(name):
+    message = "p and q must share an alphabet, got sizes (4,) in p and (3,) in q"
+    refused(ValueError, message, call, name, q=P[:3])
+    message = "axis=0 is not one axis of p, shape (4,), and q, shape (4, 4): count from the end"
+    refused(ValueError, message, call, name, q=np.full((4, 4), 0.25, "f4"), axis=0)
+    message = "batch axes must broadcast, got (2,) in p and (3,) in q"
+    refused(ValueError, message, call, name, p=np.full((2, 4), 0.25, "f4"), q=np.full((3, 4), 0.25, "f4"))
+
+
+def test_rows_of_a_channel():
+    message = "p_y_given_x has 2 rows, but X has 3 symbols in p_x"
+    refused(ValueError, message, call, "joint_distribution", p_y_given_x=ROWS[:2])
+    message = "batch axes must broadcast, got (2,) in p_x and (3,) in p_y"
+    refused(ValueError, message, call, "product_distribution", p_x=np.ones((2, 4), "f4"), p_y=np.ones((3, 4), "f4"))
+
+
+@pytest.mark.parametrize("name", [*WITH_CODES, "risk_decomposition"])
+def test_encoders(name):
+    message = "encoder has 4 rows, but X has 3 symbols in joint of shape (3, 2)"
+    refused(ValueError, message, call, name, encoder=np.array([0, 1, 1, 0]))
+    refused(ValueError, message, call, name, encoder=np.full((4, 2), 0.5, "f4"))
+    refused(ValueError, "encoder must have shape [..., x], got shape ()", call, name, encoder=np.array(0))
+    message = "encoder of floats must have shape [..., x, u], got shape (3,)"
+    refused(ValueError, message, call, name, encoder=P[:3])
+    message = "encoder must hold integer codes or floating-point rows, got dtype bool"
+    refused(TypeError, message, call, name, encoder=np.array([True, False, True]))
+    batches = {"joint": np.stack([JOINT, JOINT]), "encoder": np.stack([CODES] * 3)}
+    refused(ValueError, "batch axes must broadcast, got (2,) in joint and (3,) in encoder", call, name, **batches)
+
+
+@pytest.mark.parametrize("name", WITH_CODES)
+def test_codes(name):
+    refused(ValueError, "encoder has code 2, but codes must lie in 0…1", call, name, encoder=CODES + 1, num_codes=2)
+    refused(ValueError, "encoder has code 3, but codes must lie in 0…2", call, name, encoder=np.array([0, 3, 1]))
+    refused(ValueError, "encoder has code -1, but codes must lie in 0…1", call, name, encoder=CODES - 1, num_codes=2)
+    refused(ValueError, "num_codes must be at least 1, got 0", call, name, num_codes=0)
+    refused(TypeError, "num_codes must be an integer, got 2.0", call, name, num_codes=2.0)
+    refused(TypeError, "num_codes must be an integer, got True", call, name, num_codes=True)
+    message = "num_codes=3, but encoder has rows over 2 codes"
+    refused(ValueError, message, call, name, encoder=ROWS, num_codes=3)
+
+
+def test_traced_codes_outside_their_alphabet_give_nan():
+    values = jax.jit(lambda codes: isjax.mutual_information_loss(JOINT, codes, num_codes=2))(CODES + 1)
+    assert np.isnan(values)
+    values = jax.vmap(lambda codes: isjax.mutual_information_loss(JOINT, codes, num_codes=2))(
+        np.stack([CODES, CODES - 1])
+    )
+    np.testing.assert_array_equal(np.isnan(values), [False, True])
+
+
+def test_decoders():
+    message = "log_decoder has 3 columns, but Y has 2 symbols in joint"
+    refused(ValueError, message, call, "risk_decomposition", log_decoder=np.zeros((2, 3), "f4"))
+    message = "log_decoder has 2 rows, but X has 3 symbols in joint"
+    refused(ValueError, message, call, "risk_decomposition", encoder=None)
+    message = "log_decoder has 2 rows, but encoder has 3 codes"
+    refused(ValueError, message, call, "risk_decomposition", encoder=np.full((3, 3), 1 / 3, "f4"))
+    message = "encoder has code 2, but codes must lie in 0…1"
+    refused(ValueError, message, call, "risk_decomposition", encoder=CODES + 1)
+    message = "batch axes must broadcast, got (2,) in joint and (3,) in log_decoder"
+    batches = {"joint": np.stack([JOINT, JOINT]), "log_decoder": np.stack([LOG_Q] * 3)}
+    refused(ValueError, message, call, "risk_decomposition", **batches)
+
+
+def test_samples():
+    refused(ValueError, "num_samples must be at least 0, got -1", call, "sample", num_samples=-1)
+    refused(TypeError, "num_samples must be an integer, got 2.5", call, "sample", num_samples=2.5)
+    message = "joint must have shape [x, y], got shape (2, 2, 2): map over a batch with jax.vmap"
+    refused(ValueError, message, call, "sample", joint=TRIPLE)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"x": np.array([0.0, 1.0])}, TypeError, "x must hold integer symbols, got dtype float32"),
+        ({"y": np.array([True, False])}, TypeError, "y must hold integer symbols, got dtype bool"),
+        ({"x": np.array(1)}, ValueError, "x must have shape [..., n] with n at least 1, got shape ()"),
+        ({"x": np.array([], int)}, ValueError, "x must have shape [..., n] with n at least 1, got shape (0,)"),
+        ({"x": np.array([0, 2])}, ValueError, "x has symbol 2, but its alphabet is 0…1"),
+        ({"y": np.array([-1, 2])}, ValueError, "y has symbol -1, but its alphabet is 0…2"),
+        ({"y": np.array([0, 1, 2])}, ValueError, "samples must have one length, got 2 in x, 3 in y"),
+        ({"shape": (2, 3, 4)}, ValueError, "shape must be (|X|, |Y|), got (2, 3, 4)"),
+        ({"shape": (2.0, 3)}, TypeError, "shape must be an integer, got 2.0"),
+        ({"shape": (0, 3)}, ValueError, "shape must be at least 1, got 0"),
+        ({"weights": np.array([1, 1])}, TypeError, "weights must hold floating-point"),
+        ({"weights": np.ones(3, "f4")}, ValueError, "samples must have one length, got 2 in x, 2 in y, 3 in weights"),
+    ],
+)
+def test_empirical_joint(changed, error, message):
+    right = {"x": np.array([0, 1]), "y": np.array([0, 2]), "shape": (2, 3)}
+    isjax.empirical_joint(**right)
+    refused(error, message, isjax.empirical_joint, **{**right, **changed})
+
+
+@pytest.mark.parametrize(
+    ("p", "message"),
+    [
+        (np.array([0.5, 0.6], "f4"), "p_x must sum to one over axis -1, got a sum of 1.1"),
+        (np.array([1.5, -0.5], "f4"), "p_x must not be negative, got -0.5"),
+        (np.array([0.5, np.nan], "f4"), "p_x must be finite, got nan"),
+        (np.array([0.5, np.inf], "f4"), "p_x must be finite, got inf"),
+        (np.array([[0.5, 0.5], [0.5, 0.4]], "f4"), "p_x must sum to one over axis -1, got a sum of 0.9"),
+        (np.zeros((2, 0), "f4"), "p_x must sum to one over axis -1, got a sum of 0"),
+    ],
+)
+def test_check_distribution(p, message):
+    refused(ValueError, message, isjax.check_distribution, p, name="p_x")
+
+
+def test_check_distribution_needs_values():
+    message = "p is being traced: check_distribution needs values, so call it outside jit and vmap"
+    refused(TypeError, message, jax.jit(lambda p: isjax.check_distribution(p)), P)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept", "error", "message"),
+    [
+        ((), (), ValueError, "alphabet_sizes must name at least one coordinate, got none"),
+        ((2, 0), (0,), ValueError, "alphabet_sizes must be at least 1, got 0"),
+        ((2, 2.5), (0,), TypeError, "alphabet_sizes must be an integer, got 2.5"),
+        ((2, 2), (2,), ValueError, "kept must name coordinates 0…1, each once, got [2]"),
+        ((2, 2), (0, 0), ValueError, "kept must name coordinates 0…1, each once, got [0, 0]"),
+        ((2, 2), (-1,), ValueError, "kept must be at least 0, got -1"),
+    ],
+)
+def test_coordinate_encoder(sizes, kept, error, message):
+    refused(error, message, isjax.coordinate_encoder, sizes, kept)
+
+
+def test_checks_for_the_modules_to_come():
+    message = "method must be one of 'plug_in', 'grassberger', got 'guess'"
+    refused(ValueError, message, _checks.one_of, "guess", "method", ("plug_in", "grassberger"))
+    refused(ValueError, "give one of num_steps and num_epochs, got both", _checks.one_of_two, num_steps=1, num_epochs=2)
+    refused(
+        ValueError,
+        "give one of num_steps and num_epochs, got neither",
+        _checks.one_of_two,
+        num_steps=None,
+        num_epochs=None,
+    )

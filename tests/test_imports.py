@@ -1,0 +1,103 @@
+"""Who may import whom, and what ``import isjax`` does: load what it must, and nothing else."""
+
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import isjax
+
+PACKAGE = pathlib.Path(isjax.__file__).parent
+# A module may import those of the layers before its own, and nothing else of isjax.
+LAYERS = [
+    {"_typing", "_numerics"},
+    {"_checks"},
+    {"distributions"},
+    {"measures"},
+    {"encoders"},
+    {"sufficiency"},
+    {"projection", "bottleneck", "estimation", "sources"},
+    {"networks"},
+    {"training"},
+    {"sweeps", "probe"},
+]
+THEORY = set().union(*LAYERS[:7])
+SHELL = {"runner", "results", "tables", "plotting", "cli", "__main__"}
+FUNCTIONAL = set().union(*LAYERS)
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def imports(module):
+    """The modules that a module imports, anywhere in it, as dotted names."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            yield from [f"isjax.{alias.name}" for alias in node.names] if node.module == "isjax" else [node.module]
+
+
+def of_isjax(module):
+    return {name.split(".")[1] for name in imports(module) if name.startswith("isjax.")}
+
+
+def of_others(module):
+    return {name.split(".")[0] for name in imports(module)} - {"isjax"} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_what_it_may(module):
+    if module == "__init__":
+        allowed = FUNCTIONAL
+    elif module in SHELL:
+        allowed = FUNCTIONAL | SHELL | {"__version__"}
+    else:
+        [level] = [i for i, layer in enumerate(LAYERS) if module in layer]
+        before = set().union(*LAYERS[:level])
+        allowed = before | {"_typing"} if level == 0 else before
+    assert of_isjax(module) <= allowed
+
+
+@pytest.mark.parametrize("module", sorted(THEORY & set(MODULES)))
+def test_theory_imports_jax_numpy_jaxtyping_and_optax_alone(module):
+    assert of_others(module) <= {"jax", "jaxlib", "numpy", "jaxtyping", "optax"}
+
+
+def test_the_whole_package_is_accounted_for():
+    assert set(MODULES) <= FUNCTIONAL | SHELL | {"__init__"}
+    assert "sufficiency" in of_isjax("sources")  # the walk sees what there is
+
+
+PROBE = """
+import json, logging, os, sys, warnings
+import jax, flax, flax.linen, numpy, optax, jaxtyping
+state = lambda: (
+    {k: repr(v) for k, v in jax.config.values.items()}, numpy.geterr(), logging.root.level, len(logging.root.handlers),
+    {k: (v.level, len(v.handlers)) for k, v in logging.root.manager.loggerDict.items() if isinstance(v, logging.Logger)},
+    numpy.get_printoptions()["precision"], warnings.filters[:], dict(os.environ),
+)
+modules, before = set(sys.modules), state()
+import isjax
+names = {name.split(".")[0] for name in set(sys.modules) - modules}
+print(json.dumps({
+    "third_party": sorted(names - set(sys.stdlib_module_names) - {"isjax"}),
+    "isjax": sorted(name for name in sys.modules if name.startswith("isjax.")),
+    "backends": jax._src.xla_bridge.backends_are_initialized(),
+    "changed": [i for i, (a, b) in enumerate(zip(before, state())) if a != b],
+}))
+"""
+
+
+def test_import_loads_no_shell_creates_no_array_and_changes_no_setting():
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    seen = json.loads(result.stdout)
+    assert seen["third_party"] == []
+    assert not {f"isjax.{name}" for name in SHELL} & set(seen["isjax"])
+    assert "isjax.sweeps" in seen["isjax"]
+    assert seen["backends"] is False
+    assert seen["changed"] == []
