@@ -60,6 +60,8 @@ def same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None:
     sizes_p, sizes_q = (tuple(a.shape[i] for i in axes_p) for a in (p, q))
     if sizes_p != sizes_q:
         raise ValueError(f"p and q must share an alphabet, got sizes {sizes_p} in p and {sizes_q} in q")
+    batch_p, batch_q = (jnp.moveaxis(a, axes_p, range(-len(axes_p), 0)) for a in (p, q))
+    batch_shape(p=(batch_p, len(axes_p)), q=(batch_q, len(axes_p)))
 
 
 def batch_shape(**arrays: tuple[Array, int]) -> tuple[int, ...]:

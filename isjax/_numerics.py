@@ -55,6 +55,11 @@ def normalise(mass: Array, axis: Axis = -1) -> Array:
     return safe_divide(mass, total, total.size / mass.size if mass.size else 0.0)
 
 
+def rows_or_zero(mass: Array) -> Array:
+    """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for use under a weight that is zero there."""
+    return safe_divide(mass, jnp.sum(mass, axis=-1, keepdims=True), 0)
+
+
 def expectation(weights: Array, values: Array, axis: Axis = None) -> Array:
     """Sum of ``weights * values`` in which a weight of zero cancels any value, infinities among them."""
     weights, values = jnp.broadcast_arrays(weights, values)
@@ -206,14 +211,14 @@ def information(joint: Array, mixture: Array) -> Array:
     The derivative in the joint is the log-ratio. That in the mixture vanishes, because the mean of its parts is what
     they diverge from least.
     """
-    divergences = jnp.sum(information_terms(normalise(joint), mixture), axis=-1)
+    divergences = jnp.sum(information_terms(rows_or_zero(joint), mixture), axis=-1)
     return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
 
 
 @information.defjvp
 def _information_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (joint, mixture), (djoint, _) = primals, tangents
-    slope = jnp.where(joint == 0, 0, information_ratio(normalise(joint), mixture))
+    slope = information_ratio(rows_or_zero(joint), mixture)
     return information(joint, mixture), jnp.sum(slope * djoint, axis=(-2, -1))
 
 
@@ -231,7 +236,7 @@ def _information_through_jvp(
     (joint, kernel, mixtures), (djoint, dkernel, _) = primals, tangents
     rows, mixtures_ = _each_pair(joint, mixtures)
     divergences = jnp.sum(information_terms(rows, mixtures_), axis=-1)
-    slope_joint = jnp.where(joint == 0, 0, expectation(kernel[..., None], information_ratio(rows, mixtures_), axis=-2))
+    slope_joint = expectation(kernel[..., None], information_ratio(rows, mixtures_), axis=-2)
     slope_kernel = jnp.where(kernel == 0, 0, jnp.sum(joint, axis=-1, keepdims=True) * divergences)
     tangent = jnp.sum(slope_joint * djoint, axis=(-2, -1)) + jnp.sum(slope_kernel * dkernel, axis=(-2, -1))
     return information_through(joint, kernel, mixtures), tangent
@@ -239,7 +244,7 @@ def _information_through_jvp(
 
 def _each_pair(joint: Array, mixtures: Array) -> tuple[Array, Array]:
     """Every row p(· | x) beside every mixture, ``[..., x, u, y]``."""
-    return normalise(joint)[..., :, None, :], mixtures[..., None, :, :]
+    return rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :]
 
 
 # --- d(p, q) from log q -------------------------------------------------------------------------------------------
@@ -269,15 +274,15 @@ def _log_ratio_from_log(p: Array, log_q: Array) -> Array:
 @jax.custom_jvp
 def divergence_from_log(joint: Array, log_q: Array) -> Array:
     """Sum over rows of ``p(u) D(p(·|u) ‖ q(·|u))``, for a joint ``[..., u, y]`` and log q of the same shape."""
-    divergences = jnp.sum(divergence_terms_from_log(normalise(joint), log_q), axis=-1)
+    divergences = jnp.sum(divergence_terms_from_log(rows_or_zero(joint), log_q), axis=-1)
     return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
 
 
 @divergence_from_log.defjvp
 def _divergence_from_log_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (joint, log_q), (djoint, dlog_q) = primals, tangents
-    rows = normalise(joint)
-    log_ratios = _log_ratio_from_log(jnp.where(joint == 0, 0, rows), log_q)
+    rows = rows_or_zero(joint)
+    log_ratios = _log_ratio_from_log(rows, log_q)
     near = (rows > 0) & (jnp.abs(log_ratios) < 1)
     q_less_p = jnp.where(near, rows * jnp.expm1(-jnp.where(near, log_ratios, 0)), jnp.exp(log_q) - rows)
     slope_log_q = jnp.sum(joint, axis=-1, keepdims=True) * q_less_p

@@ -361,7 +361,7 @@ def check_distribution(p: Float[ArrayLike, "..."], *, axis: int | tuple[int, ...
     """Raises unless the values are a distribution: finite, no mass below zero, and a sum of one.
 
     Args:
-      p: what should be a distribution over ``axis``, batch axes elsewhere.
+      p: what should be a distribution over ``axis``, any shape, batch axes elsewhere.
       axis: the alphabet's axis or axes.
       name: what to call it in the message.
 

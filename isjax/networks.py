@@ -91,6 +91,13 @@ def MLP32(num_classes: int) -> MLP:
     Args:
       num_classes: how many logits.
 
+    Returns:
+      The network.
+
+    Raises:
+      TypeError: if ``num_classes`` is not an integer.
+      ValueError: if it is below 1.
+
     Examples:
       >>> MLP32(num_classes=4).hidden
       (32,)
@@ -104,6 +111,13 @@ def MLP256(num_classes: int) -> MLP:
     Args:
       num_classes: how many logits.
 
+    Returns:
+      The network.
+
+    Raises:
+      TypeError: if ``num_classes`` is not an integer.
+      ValueError: if it is below 1.
+
     Examples:
       >>> MLP256(num_classes=4).hidden
       (256,)
@@ -116,6 +130,13 @@ def MLP1024(num_classes: int) -> MLP:
 
     Args:
       num_classes: how many logits.
+
+    Returns:
+      The network.
+
+    Raises:
+      TypeError: if ``num_classes`` is not an integer.
+      ValueError: if it is below 1.
 
     Examples:
       >>> MLP1024(num_classes=4).hidden

@@ -27,7 +27,8 @@ def mutual_information_loss(
 
     It is the least excess cross-entropy risk of any decoder that sees U alone, and it is zero if and only if U is
     sufficient for Y. Summed without cancellation: never negative, and accurate in float32 where it is many orders
-    smaller than I(X;Y).
+    smaller than I(X;Y). The derivative in p(x, y) is the mean over u of log(p(y | x)/p(y | u)), that in η(u | x) is
+    p(x) D(p(· | x) ‖ p(· | u)); in a cell of zero mass each is taken as zero (the first's limit is minus infinity).
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
@@ -130,7 +131,8 @@ def risk_decomposition(
     .. math:: \mathbb E[-\log q(Y \mid U)] = H(Y \mid X) + I(X;Y \mid U) + D(p_{Y|U} \,\|\, q \mid p_U)
 
     Exact, from the joint distribution: no test set. The decoder error is summed from log-probabilities: infinite where
-    log q = −inf at a pair (u, y) with mass, and not where q merely underflows.
+    log q = −inf at a pair (u, y) with mass, and not where q merely underflows. The risk's derivative in log q is
+    p(u) (q − p(y | u)).
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.

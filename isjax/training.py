@@ -135,7 +135,7 @@ def train(
       config: how to train.
 
     Returns:
-      A ``Trace`` of ``config.num_evals`` evaluations.
+      A ``Trace``, whose arrays have the shape ``[evaluation]``, and ``[evaluation, u, y]`` for the decoder.
 
     Raises:
       TypeError: if ``length`` is traced and ``config.max_length`` is None.

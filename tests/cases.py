@@ -13,7 +13,7 @@ from tests.strategies import masses
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A measure of arrays: distributions over all axes of ``shapes[i]``, the last one codes or rows where it says so."""
+    """A measure of arrays: distributions over all axes of ``shapes[i]``; the last, codes or rows if it says so."""
 
     name: str
     measure: Callable

@@ -13,7 +13,7 @@ import isjax
 
 FUNCTIONS = [name for name in isjax.__all__ if inspect.isfunction(getattr(isjax, name))]
 CLASSES = [name for name in isjax.__all__ if inspect.isclass(getattr(isjax, name))]
-CONSTANTS = [name for name in isjax.__all__ if name not in FUNCTIONS + CLASSES]
+THEORY = ("distributions", "measures", "encoders", "sufficiency", "projection", "bottleneck", "estimation", "sources")
 SECTIONS = ("Args", "Returns", "Raises", "Source", "Examples", "Attributes")
 
 
@@ -36,13 +36,15 @@ def test_function(name):
     assert summary(doc)
     assert "\n" not in summary(doc)
     assert summary(doc).endswith(".")
-    assert {"Raises", "Source", "Examples"} <= set(found)
+    assert {"Raises", "Examples"} <= set(found)
+    assert "Source" in found or function.__module__.split(".")[-1] not in THEORY
     assert "Returns" in found or inspect.unwrap(function).__annotations__["return"] is None
     if parameters:
         arguments = re.findall(r"^  (\w+):", found["Args"], flags=re.MULTILINE)
         assert arguments == list(parameters)
     assert ">>>" in found["Examples"]
-    assert re.search("shape|scalar", doc)
+    if "Array" in str(inspect.signature(inspect.unwrap(function))):
+        assert re.search("shape|scalar", doc)
     if "base" in parameters:
         assert re.search(r"^  base: .*nats if None", found["Args"], flags=re.MULTILINE)
 
@@ -62,15 +64,13 @@ def test_class(name):
     documented += re.findall(r'^    (\w+): .*\n    """', source, flags=re.MULTILINE)
     assert not set(fields) - set(documented)
     for member_name, member in vars(cls).items():
-        if not member_name.startswith("_") and member_name not in fields and member_name in source:
-            if isinstance(member, property) or inspect.isfunction(member):
-                assert inspect.getdoc(member), member_name
+        is_own = not member_name.startswith("_") and member_name not in fields and f"def {member_name}(" in source
+        if is_own and (isinstance(member, property) or inspect.isfunction(member)):
+            assert inspect.getdoc(member), member_name
 
 
-@pytest.mark.parametrize("name", CONSTANTS)
-def test_constant_is_made_of_something_documented(name):
-    made = getattr(isjax, name)
-    assert inspect.getdoc(getattr(made, "func", type(made)))
+def test_public_names_are_functions_and_classes():
+    assert sorted(FUNCTIONS + CLASSES) == sorted(isjax.__all__)
 
 
 PUBLIC = {name: getattr(isjax, name) for name in isjax.__all__}
@@ -89,7 +89,7 @@ def test_examples_run(name):
     lines = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(EXAMPLES[name], out=lines.append)
     assert result.failed == 0, "".join(lines)
-    assert result.attempted > 0
+    assert result.attempted > 0 or all(doctest.SKIP in example.options for example in EXAMPLES[name].examples)
 
 
 def test_every_function_has_an_example_that_was_collected():

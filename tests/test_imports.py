@@ -76,7 +76,7 @@ import json, logging, os, sys, warnings
 import jax, flax, flax.linen, numpy, optax, jaxtyping
 state = lambda: (
     {k: repr(v) for k, v in jax.config.values.items()}, numpy.geterr(), logging.root.level, len(logging.root.handlers),
-    {k: (v.level, len(v.handlers)) for k, v in logging.root.manager.loggerDict.items() if isinstance(v, logging.Logger)},
+    {k: (v.level, len(v.handlers)) for k, v in logging.root.manager.loggerDict.items() if hasattr(v, "handlers")},
     numpy.get_printoptions()["precision"], warnings.filters[:], dict(os.environ),
 )
 modules, before = set(sys.modules), state()

@@ -1,0 +1,17 @@
+"""``python -m benchmarks NAME …``: each benchmark has its own options (``--help``)."""
+
+import importlib
+import pathlib
+import sys
+
+NAMES = sorted(path.stem for path in pathlib.Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print(f"usage: python -m benchmarks {{{','.join(NAMES)}}} [options]", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+
+
+sys.exit(main())
