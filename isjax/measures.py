@@ -11,6 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from isjax import _checks
 from isjax._numerics import (
@@ -338,7 +339,7 @@ def jensen_shannon_divergence(
     if w.ndim:
         raise ValueError(f"weight must be one number, got shape {w.shape}")
     if _checks.is_concrete(weight):
-        _checks.unit_interval(float(w), "weight")
+        _checks.unit_interval(float(np.asarray(weight)), "weight")
     w = jnp.expand_dims(w, tuple(range(p.ndim)))
     return in_base(jnp.sum(_jensen_shannon_terms(p, q, w), axis=axes), base)
 
