@@ -34,7 +34,11 @@ _MAX_LABEL_DRAWS = 1000
 
 
 class Problem(NamedTuple):
-    """What a learner sees: X through its code U, and Y. Arrays alone, so problems of one shape stack and vmap."""
+    """What a learner sees: X through its code U, and Y. Arrays alone, so problems of one shape stack and vmap.
+
+    Source:
+      arXiv:2405.20452: the encoder-decoder structure X → U → Y.
+    """
 
     joint: Float[Array, "x y"]
     """Distribution of (X, Y)."""
@@ -54,6 +58,9 @@ class Source:
       features: how a network sees each input symbol, shape ``[x, d]``.
       codes: a sufficient encoder, shape ``[x]``.
       biased_codes: an encoder that loses information unless the discrimination is zero, shape ``[x]``.
+
+    Source:
+      arXiv:2405.20452, the controlled models of the numerical study.
     """
 
     joint: Float[Array, "x y"]

@@ -99,7 +99,11 @@ def is_sufficient(
 
 
 class RiskDecomposition(NamedTuple):
-    """The cross-entropy risk of a decoder of U, in three parts of which none is negative."""
+    """The cross-entropy risk of a decoder of U, in three parts of which none is negative; nats, or the unit of ``base``.
+
+    Source:
+      arXiv:2405.20452, Theorem 4.
+    """
 
     conditional_entropy: Float[Array, "*batch"]
     """H(Y|X): what no learner can avoid."""
