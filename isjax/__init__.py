@@ -13,7 +13,16 @@ from isjax.distributions import (
     pushforward,
     sample,
 )
-from isjax.encoders import coordinate_encoder
+from isjax.encoders import (
+    activation_codes,
+    compact_codes,
+    compose_encoders,
+    coordinate_encoder,
+    encoder_kernel,
+    minimal_sufficient_encoder,
+    orbit_encoder,
+    random_encoder,
+)
 from isjax.measures import (
     binary_entropy,
     co_information,
@@ -34,8 +43,24 @@ from isjax.measures import (
     tsallis_entropy,
 )
 from isjax.networks import MLP, MLP32, MLP256, MLP1024
-from isjax.sources import Problem, Source, sparse_source
-from isjax.sufficiency import RiskDecomposition, is_sufficient, mutual_information_loss, risk_decomposition
+from isjax.sources import (
+    Problem,
+    Source,
+    biased_encoder,
+    digital_source,
+    invariant_source,
+    robust_source,
+    sparse_source,
+)
+from isjax.sufficiency import (
+    FunctionalRepresentation,
+    RiskDecomposition,
+    functional_representation,
+    is_sufficient,
+    layerwise_loss,
+    mutual_information_loss,
+    risk_decomposition,
+)
 from isjax.sweeps import SweepResult, SweepSpec, configure_cpu, sweep
 from isjax.training import Trace, TrainConfig, train
 
@@ -48,6 +73,7 @@ __all__ = [
     "MLP32",
     "MLP256",
     "MLP1024",
+    "FunctionalRepresentation",
     "Problem",
     "RiskDecomposition",
     "Source",
@@ -55,9 +81,13 @@ __all__ = [
     "SweepSpec",
     "Trace",
     "TrainConfig",
+    "activation_codes",
+    "biased_encoder",
     "binary_entropy",
     "check_distribution",
     "co_information",
+    "compact_codes",
+    "compose_encoders",
     "conditional_entropy",
     "conditional_mutual_information",
     "conditional_x_given_y",
@@ -65,24 +95,33 @@ __all__ = [
     "configure_cpu",
     "coordinate_encoder",
     "cross_entropy",
+    "digital_source",
     "dual_total_correlation",
     "empirical_joint",
+    "encoder_kernel",
     "entropy",
+    "functional_representation",
+    "invariant_source",
     "is_sufficient",
     "jensen_shannon_divergence",
     "joint_distribution",
     "kl_divergence",
+    "layerwise_loss",
     "marginal_x",
     "marginal_y",
+    "minimal_sufficient_encoder",
     "mutual_information",
     "mutual_information_loss",
     "o_information",
+    "orbit_encoder",
     "pointwise_mutual_information",
     "product_distribution",
     "pushforward",
+    "random_encoder",
     "renyi_divergence",
     "renyi_entropy",
     "risk_decomposition",
+    "robust_source",
     "sample",
     "sparse_source",
     "sweep",

@@ -16,7 +16,6 @@ import numpy as np
 from isjax import _checks
 from isjax._numerics import (
     cross_entropy_terms,
-    deformed_log,
     divergence_terms,
     expectation,
     in_base,
@@ -379,8 +378,8 @@ def renyi_divergence(
     (a − 1)⁻¹ log1p((a − 1) Σ q g_a(p/q)) with g_a(e^r) = e^r (e^{(a−1)r} − 1)/(a − 1) − (e^r − 1) ≥ 0, whose limit at
     a = 1 is the term of Kullback-Leibler's: nothing cancels, near order 1 or near p = q. The derivative in a cell
     of p or of q that has no mass is taken as zero (its limits are infinite for orders below 1), and as zero throughout
-    where the divergence is infinite. It grows like a/|a − 1| over the mass, and is infinite only where that is beyond the
-    dtype's largest number: in float32, at order 0.99, below a mass of 3·10⁻³⁷.
+    where the divergence is infinite. It grows like a/|a − 1| over the mass, and is infinite only where that is beyond
+    the dtype's largest number: in float32, at order 0.99, below a mass of 3·10⁻³⁷.
 
     Args:
       p: distribution over ``axis``, batch axes elsewhere.

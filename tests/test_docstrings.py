@@ -49,7 +49,7 @@ def test_function(name):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_class(name):
-    """A summary and a source; every field in ``Attributes`` or with a docstring of its own; methods and properties too."""
+    """Summary and source; every field in ``Attributes`` or with a docstring of its own; methods and properties too."""
     cls = getattr(isjax, name)
     doc = inspect.getdoc(cls) or ""
     assert "\n" not in summary(doc)
