@@ -61,7 +61,12 @@ def encoder_kernel(encoder: Encoder, *, num_codes: int) -> Float[Array, "*batch 
     return nan_where(outside[..., None, None], jax.nn.one_hot(encoder, num_codes, dtype=float))
 
 
-def compose_encoders(first: Encoder, second: Encoder, *, num_codes: int | None = None) -> Encoder:
+def compose_encoders(
+    first: Encoder,
+    second: Int[ArrayLike, "*#batch u"] | Float[ArrayLike, "*#batch u v"],
+    *,
+    num_codes: int | None = None,
+) -> Int[Array, "*batch x"] | Float[Array, "*batch x v"]:
     r"""Encoder of X that encodes its code once more.
 
     .. math:: \eta(v \mid x) = \sum_u \eta_1(u \mid x)\, \eta_2(v \mid u)
@@ -227,7 +232,7 @@ def orbit_encoder(permutations: Int[ArrayLike, "g x"]) -> Int[Array, "x"]:
     if permutations.ndim != 2 or permutations.shape[1] == 0:
         raise ValueError(f"permutations must have shape [g, x], got shape {permutations.shape}")
     symbols = jnp.arange(permutations.shape[1])
-    is_permutation = jnp.all(jnp.sort(permutations, axis=1) == symbols, axis=1)
+    is_permutation = jnp.all(jnp.sort(permutations, axis=1) == symbols[None], axis=1)
     if _checks.is_concrete(permutations) and not bool(jnp.all(is_permutation)):
         row = int(jnp.argmin(is_permutation))
         raise ValueError(f"permutations must hold permutations of 0…{symbols.size - 1}, but row {row} is none")
@@ -235,7 +240,7 @@ def orbit_encoder(permutations: Int[ArrayLike, "g x"]) -> Int[Array, "x"]:
     # Every symbol takes the least symbol that a generator, or its inverse, joins it to, until none changes.
     def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
         least, _ = state
-        joined = jax.lax.fori_loop(0, permutations.shape[0], lambda g, a: _joined(a, permutations[g]), least)
+        joined, _ = jax.lax.scan(lambda a, permutation: (_joined(a, permutation), None), least, permutations)
         joined = joined[joined]
         return joined, jnp.any(joined != least)
 

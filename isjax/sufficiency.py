@@ -155,6 +155,8 @@ def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) ->
     if _checks.is_concrete(encoders):
         _refuse_broken_chain(np.asarray(encoders))
 
+    joint, encoders = _checks.one_rank(joint=(joint, 2), encoders=(encoders, 2))
+
     def one(joint: Array, encoders: Array) -> Array:
         before = jnp.concatenate([jnp.arange(num_symbols, dtype=encoders.dtype)[None], encoders[:-1]])
 
@@ -224,7 +226,7 @@ def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> Functio
         steps = distribution_function(kernel, 1)[:, :-1]
         ends = jnp.sort(jnp.concatenate([steps.ravel(), jnp.ones(1, steps.dtype)]))
         starts = jnp.concatenate([jnp.zeros(1, steps.dtype), ends[:-1]])
-        return ends - starts, jnp.sum(steps <= starts[:, None, None], axis=-1).astype(int)
+        return ends - starts, jnp.sum(steps[None] <= starts[:, None, None], axis=-1).astype(int)
 
     return FunctionalRepresentation(*jnp.vectorize(one, signature="(u,y)->(w),(w,u)")(kernel))
 
