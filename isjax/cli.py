@@ -285,9 +285,8 @@ def _facts(study: xr.Dataset, risk: xr.DataArray, samples: xr.DataArray, encoder
             times = _span(itself[both] / reached[both], ".1f")
             facts.append(f"the sufficient U reaches {_TARGET} nats with {times} times less data than X itself")
         if alone.any():
-            facts.append(
-                f"the sufficient U reaches {_TARGET} nats at n={_span(reached[alone], '.0f')}, X itself nowhere"
-            )
+            at = _span(reached[alone], ".0f")
+            facts.append(f"the sufficient U reaches {_TARGET} nats at n={at}, where X itself does at no length")
     if "biased" in encoders:
         loss = float(study["encoder_bias"].sel(problem=encoders["biased"]))
         longest = int(np.argmax(study["length"].values))

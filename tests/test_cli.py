@@ -122,8 +122,8 @@ def test_bad_input_is_refused_in_one_line_with_code_2_and_nothing_written(words,
     file = tmp_path / "file"
     file.write_text("in the way")
     output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
+    grid = SMALL_GRID if "--source" in words else SMALL
     with pytest.raises(SystemExit) as stop:
-        grid = SMALL_GRID if "--source" in words else SMALL
         cli.main(["sweep", *grid, *words.format(file=file).split(), *output])
     assert stop.value.code == 2
     err = capsys.readouterr().err

@@ -251,7 +251,7 @@ def test_layers(encoders, error, message):
             [JOINT],
             {"tolerance": -1.0},
             ValueError,
-            "tolerance must be at least 0, got -1",
+            "tolerance must be at least 0, got",
         ),
         ("activation_codes", [CODES[None]], {}, TypeError, "activations must hold floating-point activations, got"),
         ("activation_codes", [P], {}, ValueError, "activations must have shape [..., x, d], got shape (4,)"),
