@@ -34,6 +34,12 @@ from isjax.measures import (
     tsallis_entropy,
 )
 from isjax.networks import MLP, MLP32, MLP256, MLP1024
+from isjax.projection import (
+    Projection,
+    information_projection,
+    iterative_proportional_fitting,
+    sufficient_projection,
+)
 from isjax.sources import Problem, Source, sparse_source
 from isjax.sufficiency import RiskDecomposition, is_sufficient, mutual_information_loss, risk_decomposition
 from isjax.sweeps import SweepResult, SweepSpec, configure_cpu, sweep
@@ -49,6 +55,7 @@ __all__ = [
     "MLP256",
     "MLP1024",
     "Problem",
+    "Projection",
     "RiskDecomposition",
     "Source",
     "SweepResult",
@@ -68,7 +75,9 @@ __all__ = [
     "dual_total_correlation",
     "empirical_joint",
     "entropy",
+    "information_projection",
     "is_sufficient",
+    "iterative_proportional_fitting",
     "jensen_shannon_divergence",
     "joint_distribution",
     "kl_divergence",
@@ -85,6 +94,7 @@ __all__ = [
     "risk_decomposition",
     "sample",
     "sparse_source",
+    "sufficient_projection",
     "sweep",
     "total_correlation",
     "total_variation",
