@@ -149,18 +149,16 @@ def information_projection(
 def _solve(r: Array, features: Array, moments: Array, *, tolerance: float, max_steps: int) -> tuple[Array, ...]:
     """Damped Newton on the dual: the distribution, whether it meets the moments, and the number of steps.
 
-    Not optax's L-BFGS, which reads no shorter: on 50 problems of six powers of a variable on 50 symbols, in float32, it
-    took 91 steps in the median and one was not done after 500. Of these steps the median is 7 and the most is 13.
+    Not optax's L-BFGS, which reads no shorter: it stops where the tolerance is met, and Newton's last step squares the
+    error. In 200 random problems in float32 the worst violations, as shares of the largest ``|f(x) − c|``, were 3.8e-6
+    and 1.5e-7.
     """
     r, support = jnp.where(r == 0, 0, r), (r > 0)[:, None]  # the same r, with derivative zero at cells without mass
     f = jnp.where(support, features - moments[None, :], 0)
     f = safe_divide(f, jax.lax.stop_gradient(jnp.max(jnp.abs(f), axis=0, keepdims=True)), 0)
     constant_r, constant_f = jax.lax.stop_gradient((r, f))
-    # Combinations that are orthonormal where r has mass, for features nearly redundant have multipliers that cancel.
-    _, sizes, rows = jnp.linalg.svd(constant_f, full_matrices=False)
-    kept = jnp.where(sizes > _cutoff(f) * sizes[0], 1, 0).astype(f.dtype)
-    f = _product(f, rows.T * safe_divide(kept, sizes, 0)[None, :])
-    constant_g = jax.lax.stop_gradient(f)
+    g = _orthonormal(f, support[:, 0].astype(f.dtype))  # else nearly redundant features have multipliers that cancel
+    constant_g = jax.lax.stop_gradient(g)
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         multipliers, _, num_steps = state
@@ -177,13 +175,23 @@ def _solve(r: Array, features: Array, moments: Array, *, tolerance: float, max_s
         return multipliers + length * newton, jnp.max(jnp.abs(_product(p, constant_f))), num_steps + 1
 
     # The step from where the moments are met is taken too: it squares the error.
-    multipliers, _, num_steps = _while_violated(step, jnp.zeros_like(f[0]), tolerance, max_steps)
-    p = _tilted(r, f, jax.lax.stop_gradient(multipliers))
+    multipliers, _, num_steps = _while_violated(step, jnp.zeros_like(g[0]), tolerance, max_steps)
+    p = _tilted(r, g, jax.lax.stop_gradient(multipliers))
     converged = jnp.max(jnp.abs(_product(p, constant_f))) <= tolerance
+    f = _orthonormal(f, jax.lax.stop_gradient(p))
     f = jnp.concatenate([f, jnp.ones_like(f[:, :1])], axis=1)  # with their mass, so that it stays one
     c = jnp.zeros_like(f[0]).at[-1].set(1)
     p, _ = _meeting(_Features(lambda p, f: _product(p, f), lambda m, f: _product(f, m)), p, f, c)
     return p, converged, num_steps
+
+
+def _orthonormal(f: Array, weights: Array) -> Array:
+    """Constant combinations of the features that are orthonormal under the weights: those that are not redundant."""
+    columns = jax.lax.stop_gradient(safe_sqrt(weights)[:, None] * f)
+    sizes = jnp.sqrt(jnp.sum(columns**2, axis=0, keepdims=True))
+    _, values, rows = jnp.linalg.svd(safe_divide(columns, sizes, 0), full_matrices=False)
+    kept = jnp.where(values > _cutoff(f) * values[0], 1, 0).astype(f.dtype)
+    return _product(f, safe_divide(rows.T * safe_divide(kept, values, 0)[None, :], sizes.T, 0))
 
 
 def _tilted(r: Array, f: Array, multipliers: Array) -> Array:
