@@ -272,6 +272,19 @@ def test_the_derivative_of_the_least_divergence_is_the_multiplier():
     np.testing.assert_allclose(by_reference - by_reference.mean(), (-member / reference) - np.mean(-member / reference))
 
 
+def test_derivatives_keep_their_digits_where_a_symbol_is_rare(dtype):
+    """p(x) = c_0 at the first symbol, whose derivative is one down to a mass of 1e-9, beside moments of order one."""
+    reference, features = jnp.full(3, 1 / 3, dtype), jnp.eye(3, 2, dtype=dtype)
+
+    def distribution(rare):
+        moments = jnp.stack([rare, jnp.asarray(0.3, dtype)])
+        return isjax.information_projection(reference, features, moments).distribution
+
+    slopes = jax.jit(jax.vmap(lambda rare: jax.jvp(distribution, (rare,), (jnp.ones_like(rare),))[1]))
+    expected = np.broadcast_to([1.0, 0.0, -1.0], (3, 3))
+    np.testing.assert_allclose(slopes(jnp.array([1e-3, 1e-6, 1e-9], dtype)), expected, atol=50 * close(dtype)["atol"])
+
+
 # --- onto marginals -----------------------------------------------------------------------------------------------
 
 AXES = ((0, 1), (2, 1), 2)
