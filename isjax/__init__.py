@@ -1,6 +1,8 @@
 """What an encoder costs a learner: exact information measures, and whole training sweeps in one jitted call."""
 
-from isjax._checks import warn_of_known_bad_jaxlib
+from isjax._checks import (
+    warn_of_known_bad_jaxlib,
+)
 from isjax.distributions import (
     check_distribution,
     conditional_x_given_y,
@@ -42,7 +44,18 @@ from isjax.measures import (
     total_variation,
     tsallis_entropy,
 )
-from isjax.networks import MLP, MLP32, MLP256, MLP1024
+from isjax.networks import (
+    MLP,
+    MLP32,
+    MLP256,
+    MLP1024,
+)
+from isjax.projection import (
+    Projection,
+    information_projection,
+    iterative_proportional_fitting,
+    sufficient_projection,
+)
 from isjax.sources import (
     Problem,
     Source,
@@ -61,8 +74,17 @@ from isjax.sufficiency import (
     mutual_information_loss,
     risk_decomposition,
 )
-from isjax.sweeps import SweepResult, SweepSpec, configure_cpu, sweep
-from isjax.training import Trace, TrainConfig, train
+from isjax.sweeps import (
+    SweepResult,
+    SweepSpec,
+    configure_cpu,
+    sweep,
+)
+from isjax.training import (
+    Trace,
+    TrainConfig,
+    train,
+)
 
 warn_of_known_bad_jaxlib()
 
@@ -75,6 +97,7 @@ __all__ = [
     "MLP1024",
     "FunctionalRepresentation",
     "Problem",
+    "Projection",
     "RiskDecomposition",
     "Source",
     "SweepResult",
@@ -101,8 +124,10 @@ __all__ = [
     "encoder_kernel",
     "entropy",
     "functional_representation",
+    "information_projection",
     "invariant_source",
     "is_sufficient",
+    "iterative_proportional_fitting",
     "jensen_shannon_divergence",
     "joint_distribution",
     "kl_divergence",
@@ -124,6 +149,7 @@ __all__ = [
     "robust_source",
     "sample",
     "sparse_source",
+    "sufficient_projection",
     "sweep",
     "total_correlation",
     "total_variation",

@@ -35,11 +35,11 @@ def is_concrete(*arrays: object) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
 
 
-def probabilities(p: ArrayLike, name: str, *, axes: str = "", holds: str = "probabilities") -> Array:
+def probabilities(p: ArrayLike, name: str, *, axes: str = "", what: str = "probabilities") -> Array:
     """``p`` as an array of floats with at least as many axes as ``axes`` names, such as ``"x y"``."""
     array = jnp.asarray(p)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must hold floating-point {holds}, got dtype {array.dtype}")
+        raise TypeError(f"{name} must hold floating-point {what}, got dtype {array.dtype}")
     num_axes = len(axes.split())
     if array.ndim < num_axes:
         needed = ", ".join(axes.split())

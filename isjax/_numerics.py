@@ -88,6 +88,11 @@ def _safe_log_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     return safe_log(p), safe_divide(jnp.ones_like(p), p, 0) * dp
 
 
+def safe_sqrt(p: Array) -> Array:
+    """Square root of ``p``, with derivative zero where p is zero."""
+    return jnp.where(p == 0, 0, jnp.sqrt(jnp.where(p == 0, 1, p)))
+
+
 def deformed_log(log: Array, exponent: float) -> Array:
     """``(e^{b l} − 1)/b``, which is l itself for b = 0."""
     return log if exponent == 0 else jnp.expm1(exponent * log) / exponent

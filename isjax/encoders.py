@@ -358,7 +358,7 @@ def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: float |
       >>> activation_codes(jnp.array([[0.0, 1.0], [2.0, 0.0], [0.0, 1.0]])).tolist()
       [0, 1, 0]
     """
-    activations = _checks.probabilities(activations, "activations", axes="x d", holds="activations")
+    activations = _checks.probabilities(activations, "activations", axes="x d", what="activations")
     if activations.ndim != 2:
         raise ValueError(f"activations must have shape [x, d], got shape {activations.shape}: map over more with vmap")
     units = 256 * float(jnp.finfo(activations.dtype).eps)
