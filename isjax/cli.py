@@ -112,9 +112,8 @@ class Sweep:
         for kind, options in _OPTIONS.items():
             given = [name for name in options if getattr(self, name) is not None]
             if kind != self.source and given:
-                raise CommandLineError(
-                    f"--{given[0].replace('_', '-')} is an option of a {kind} source, not {self.source}"
-                )
+                option = given[0].replace("_", "-")
+                raise CommandLineError(f"--{option} is an option of {kind} sources, not of {self.source} ones")
         of_kind = {name: getattr(self, name) for name in _OPTIONS[self.source]}
         options = {name: _OPTIONS[self.source][name] if value is None else value for name, value in of_kind.items()}
         if self.source == "sparse":

@@ -77,8 +77,8 @@ def compose_encoders(
       num_codes: size of V's alphabet, where ``second`` holds codes; as many as U has symbols if None.
 
     Returns:
-      Codes ``[..., x]`` if both hold codes (−1 where a traced code is outside its alphabet), rows ``[..., x, v]``
-      otherwise (NaN throughout such an encoder).
+      Codes of shape ``[..., x]`` if both hold codes (−1 where a traced code is outside its alphabet), otherwise rows of
+      shape ``[..., x, v]`` (NaN throughout such an encoder).
 
     Raises:
       TypeError: if either holds neither integers nor floats.

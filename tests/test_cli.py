@@ -52,8 +52,7 @@ def test_epochs_take_the_place_of_the_default_steps(tmp_path):
 
 
 SOURCES = {
-    "invariant L=4 cyclic": "--source invariant --string-length 4",
-    "invariant L=3 symmetric": "--source invariant --string-length 3 --group symmetric",
+    "invariant L=4 symmetric": "--source invariant --string-length 4 --group symmetric",
     "robust": "--source robust",
     "digital 3×3 K=4": "--source digital --grid 3 --num-cells 4",
 }
