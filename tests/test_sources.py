@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from tests.oracles import information as oracle
 class Case:
     """A source with its arguments, and how many codes it has."""
 
-    build: Callable
+    build: functools.partial
     num_codes: int
     num_classes: int
     discrimination: float
