@@ -35,6 +35,7 @@ _LOOKS = {
     "sufficient": ("#009E73", "s", "sufficient U"),
     "biased": ("#D55E00", "^", "biased U"),
 }
+_LEGEND_WIDTH = 1.8  # inches an entry
 _OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
@@ -78,7 +79,8 @@ def study_figure(study: xr.Dataset) -> Figure:
         _format(axes, study["length"].values, _lower_limit(risk, loss))
         figure.supxlabel("data length n (samples)", fontsize=8)
         figure.supylabel("excess risk over H(Y|X) (nats)", fontsize=8)
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(handles), 4))
+        columns = max(1, min(len(handles), int(figure.get_figwidth() // _LEGEND_WIDTH)))
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
     return figure
 
 

@@ -43,6 +43,15 @@ def test_all_lines_and_floors_lie_inside_the_axes(study):
     assert float(risk.max()) < high
 
 
+def test_the_legend_is_whole_however_few_the_columns(study):
+    for part in (study, study.isel(problem=[0, 1, 2])):
+        figure = plotting.study_figure(part)
+        figure.canvas.draw()
+        legend = figure.legends[0].get_window_extent()
+        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+        assert legend.y1 <= figure.bbox.y1
+
+
 def test_a_floor_of_zero_is_not_drawn(study):
     nothing_lost = study.assign(encoder_bias=xr.zeros_like(study["encoder_bias"]))
     labels = [text.get_text() for text in plotting.study_figure(nothing_lost).legends[0].get_texts()]
