@@ -66,7 +66,7 @@ class Part(NamedTuple):
     """How long was spent on what."""
 
 
-def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int = MOST_STEPS) -> list[Block]:
+def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
     """The blocks of a study, the narrow networks first.
 
     A block in which all members' SGD steps together are more than ``most_steps`` is cut: into one length each, then one
@@ -75,7 +75,7 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int = MO
     Args:
       problems: what the learners see.
       spec: the grid.
-      most_steps: how many steps a block may hold, where cutting helps.
+      most_steps: how many steps a block may hold, where cutting helps; ``MOST_STEPS`` if None.
 
     Returns:
       The blocks.
@@ -88,6 +88,7 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int = MO
       >>> [len(isjax.blocks.blocks(problems, spec, most_steps=n)) for n in (40, 20)]
       [2, 4]
     """
+    most_steps = MOST_STEPS if most_steps is None else most_steps
     made = []
     for (i, hidden), (j, size) in itertools.product(enumerate(spec.hidden), enumerate(spec.batch_sizes)):
         whole = dataclasses.replace(spec, hidden=(hidden,), batch_sizes=(size,))

@@ -29,6 +29,8 @@ from isjax import _checks, plotting, results, runner
 from isjax.sources import Problem, sparse_source
 from isjax.sweeps import SweepSpec, configure_cpu
 
+_logger = logging.getLogger(__name__)
+
 DEFAULT_SPEC = SweepSpec(num_steps=2000, schedule="linear")
 """The grid of the default study; its learning rate falls to zero, so that one rate serves every width."""
 
@@ -250,6 +252,8 @@ def _workers(address: str | None) -> Iterator[runner.Executor | None]:
     except OSError as error:
         raise runner.RunError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
+        if not client.scheduler_info()["workers"]:
+            _logger.warning("the scheduler at %s has no workers yet, and the study waits for them", address)
         yield client.get_executor()
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import io
 import json
 import os
 import platform
@@ -13,9 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
 import jax
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
@@ -198,7 +201,10 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
       1
     """
     checked = study.assign_attrs(checksum=_checksum(study))
-    return write_whole(path, lambda beside: checked.to_netcdf(beside, engine="h5netcdf"))
+    content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
+    with h5netcdf.File(content, "w") as file:
+        checked.dump_to_store(H5NetCDFStore(file))
+    return write_whole(path, lambda beside: beside.write_bytes(content.getvalue()))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -126,8 +126,16 @@ def run(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locked(path.parent))
                 _tidy(path, store)
-                study = _finished(path, whole_digest) if resume else None
-                parts = store.restore() if resume and study is None else {}
+                if resume:
+                    study = _finished(path, whole_digest)
+                    parts = store.restore() if study is None else {}
+                elif store.num_files():
+                    _logger.warning(
+                        "%d blocks of this study are in %s, and are trained again: resume=True (isjax sweep --resume) "
+                        "would go on with them",
+                        store.num_files(),
+                        store.folder,
+                    )
         left = np.flatnonzero(_of_the_first(np.array([study is None and i not in parts for i in range(len(todo))])))
         report = held.enter_context(_reporting(todo, len(todo) - len(left), show=progress and jax.process_index() == 0))
         held.enter_context(_saying_how_to_go_on(parts, len(todo), store))
@@ -217,13 +225,20 @@ def _train_at(
 ) -> Iterator[tuple[int, Part]]:
     """Blocks as an executor finishes them. Those that fail are told of when there are no others left."""
     futures: dict[Any, int] = {}
-    failures: list[Exception] = []
+    failures: list[str] = []
+
+    def failed(i: int, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        if reason not in failures:
+            _logger.info("block %d failed, and the others go on: %s", i + 1, reason)
+        failures.append(reason)
+
     try:
         for i, work in works.items():
             try:
                 futures[executor.submit(train_block, work)] = i
             except Exception as error:
-                failures.append(error)
+                failed(i, error)
         while futures:
             done = [future for future in futures if future.done()]
             for future in done:
@@ -231,8 +246,7 @@ def _train_at(
                 try:
                     part = future.result()
                 except Exception as error:
-                    _logger.error("block %d failed: %s: %s", i + 1, type(error).__name__, error)
-                    failures.append(error)
+                    failed(i, error)
                 else:
                     report("trained", i)
                     yield i, part
@@ -242,8 +256,7 @@ def _train_at(
         for future in futures:
             future.cancel()
     if failures:
-        reason = f"{type(failures[0]).__name__}: {failures[0]}".rstrip(": ")
-        raise RunError(f"the executor failed to train {len(failures)} blocks ({reason})") from failures[0]
+        raise RunError(f"the executor failed to train {len(failures)} blocks ({failures[0]})")
 
 
 # -- several processes as one JAX program ------------------------------------------------------------------------------
