@@ -428,12 +428,12 @@ def trained(err):
 
 
 def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupted_run(tmp_path, capsys, caplog):
-    words = [*WORDS, "--num-steps", "20000", "--output"]
+    words = [*WORDS, "--num-steps", "5000", "--output"]
     kept, moments = {}, []
     for num_files in (2, 5, 8):
         with command(*words, str(tmp_path / "killed"), "--resume") as process:
             wait_for(lambda n=num_files: len(block_files(tmp_path / "killed")) >= n, process)
-            moments.append(random.uniform(0, 0.2))  # whatever it is at then: training, or writing
+            moments.append(random.uniform(0, 0.1))  # whatever it is at then: training, or writing
             time.sleep(moments[-1])
             process.kill()
             err = process.communicate()[1]
@@ -463,7 +463,7 @@ def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupte
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, capsys):
-    words = [*WORDS, "--num-steps", "20000", "--output", str(tmp_path)]
+    words = [*WORDS, "--num-steps", "5000", "--output", str(tmp_path)]
     with command(*words) as process:
         wait_for(lambda: block_files(tmp_path), process)
         process.send_signal(signal.SIGINT)
@@ -498,7 +498,7 @@ def test_a_second_runner_is_refused_in_one_line_with_code_1(tmp_path, capsys):
 
 def test_a_full_disk_is_one_line_with_code_1(tmp_path, capsys):
     with files_no_larger_than(1000):
-        code, line = refused([*WORDS, "--num-steps", "20000", "--output", str(tmp_path), "--quiet"], capsys)
+        code, line = refused([*WORDS, "--num-steps", "5000", "--output", str(tmp_path), "--quiet"], capsys)
     assert code == 1
     assert "File too large" in line
     assert line.endswith("go on with resume=True (isjax sweep --resume)")
