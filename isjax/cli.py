@@ -3,11 +3,15 @@
 Exit codes: 0 done; 1 the work failed, with one clear line; 2 the command line was wrong.
 """
 
+import contextlib
 import dataclasses
+import logging
+import os
 import platform
+import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +29,8 @@ import isjax
 from isjax import _checks, plotting, results, runner
 from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
 from isjax.sweeps import SweepSpec, configure_cpu
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_SPEC = SweepSpec(num_steps=2000, schedule="linear")
 """The grid of the default study; its learning rate falls to zero, so that one rate serves every width."""
@@ -60,6 +66,7 @@ class Sweep:
     """Train networks on controlled sources through several encoders, and split their risk exactly.
 
     Leaves NAME.nc (every number, with named axes) and NAME.png (excess risk against data length) in the output folder.
+    A run that was cut off leaves what it finished in NAME.blocks; the same command with --resume goes on from there.
     """
 
     spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
@@ -90,6 +97,12 @@ class Sweep:
     """Folder for the files; made if it is not there."""
     name: str = "study"
     """Name of the files."""
+    resume: bool = False
+    """Go on with a run that was cut off: train only what it did not finish."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, as in tcp://host:8786, whose workers do the training."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
 
     def problems(self) -> dict[str, Problem]:
         """The problems of the study, by name."""
@@ -143,13 +156,23 @@ class Sweep:
         except (TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         _check_writable(self.output)
+        console.quiet = self.quiet
         num_networks = len(problems) * self.spec.num_members
         console.print(
             f"{num_networks} networks ({len(problems)} problems × {self.spec.num_members}) on {_devices()}",
             highlight=False,
         )
-        study = runner.run(jax.random.key(self.seed), problems, self.spec, progress=True)
-        data = results.save(study, self.output / f"{self.name}.nc")
+        data = self.output / f"{self.name}.nc"
+        with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
+            study = runner.run(
+                jax.random.key(self.seed),
+                problems,
+                self.spec,
+                output=data,
+                executor=executor,
+                resume=self.resume,
+                progress=not self.quiet,
+            )
         figure = plotting.save(plotting.study_figure(study), self.output / f"{self.name}.png")
         _show(study, console)
         console.print(f"wrote {data} and {figure}", highlight=False, soft_wrap=True)
@@ -236,6 +259,56 @@ def _check_writable(folder: Path) -> None:
     except OSError as error:
         raise CommandLineError(f"cannot write into the folder {folder}: {error.strerror}") from error
 
+
+class _Lines(logging.Handler):
+    """A line on standard error for each record, above the progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints it."""
+        Console(stderr=True).print(f"isjax: {record.getMessage()}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _log_to_standard_error(quiet: bool) -> Iterator[None]:
+    """Shows what the package logs while a study runs."""
+    logger, lines = logging.getLogger("isjax"), _Lines(logging.WARNING if quiet else logging.INFO)
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(lines)
+
+
+@contextlib.contextmanager
+def _workers(address: str | None) -> Iterator[runner.Executor | None]:
+    """The workers of a Dask cluster; this process alone if there is no address."""
+    if address is None:
+        yield None
+        return
+    try:
+        import distributed
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError as error:
+        raise CommandLineError("--cluster needs Dask: pip install 'isjax[cluster]'") from error
+    for name in ("distributed", "distributed.client"):  # what goes wrong is told in a line of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        socket.create_connection(get_address_host_port(address), timeout=_CONNECT_SECONDS).close()
+        client = distributed.Client(address, timeout=_CONNECT_SECONDS)
+    except ValueError as error:
+        raise CommandLineError(f"cluster must be an address as in tcp://host:8786: {error}") from error
+    except OSError as error:
+        raise runner.RunError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            _logger.warning("the scheduler at %s has no workers yet, and the study waits for them", address)
+        yield client.get_executor()
+
+
+_CONNECT_SECONDS = 10
 
 _TARGET = 0.1
 """Excess risk, in nats, for which the tables say how much data it took."""
@@ -353,8 +426,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CommandLineError as error:
         errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("isjax: interrupted", highlight=False)
+    except KeyboardInterrupt as error:
+        errors.print(": ".join(["isjax: interrupted", *map(str, error.args)]), highlight=False, soft_wrap=True)
+        sys.stdout.flush()
+        os._exit(1)  # sys.exit would wait until JAX has finished the block at work
+    except runner.RunError as error:
+        errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except (OSError, RuntimeError, ValueError) as error:
         errors.print(f"isjax: {type(error).__name__}: {error}", highlight=False, markup=False, soft_wrap=True)

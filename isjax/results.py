@@ -1,7 +1,10 @@
 """Results with named axes: built, saved and loaded. Reading a file needs nothing but xarray."""
 
+import contextlib
 import dataclasses
 import datetime
+import hashlib
+import io
 import json
 import os
 import platform
@@ -9,16 +12,19 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import h5netcdf
 import jax
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
 __all__ = ["best_excess_risk", "load", "problems_by_source", "samples_to_reach", "save", "to_dataset"]
 
-FORMAT = "isjax study 1"
+FORMAT = "isjax study 2"
 
 
 def to_dataset(
@@ -71,16 +77,17 @@ def to_dataset(
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
-                {"long_name": "SGD steps taken"},
+                {"long_name": "SGD steps taken", "units": "1"},
             ),
         },
         coords={
             "problem": list(problems),
             "hidden": [",".join(map(str, widths)) for widths in spec.hidden],
-            "batch_size": list(spec.batch_sizes),
+            "batch_size": ("batch_size", list(spec.batch_sizes), {"units": "samples"}),
             "learning_rate": list(spec.learning_rates),
             "length": ("length", list(spec.lengths), {"long_name": "data length", "units": "samples"}),
             "seed": np.arange(spec.num_seeds),
+            "evaluation": np.arange(spec.num_evals),
         },
         attrs={
             "format": FORMAT,
@@ -173,6 +180,8 @@ def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
 def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Writes a study as NetCDF: beside its place first, then renamed, so that no file is ever half-written.
 
+    The attribute ``checksum`` of the file is for ``load``, which takes it off again.
+
     Args:
       study: as ``to_dataset`` makes it.
       path: where to, ``….nc``.
@@ -191,7 +200,11 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
       ...     print(int(isjax.results.load(path)["a"]))
       1
     """
-    return write_whole(path, lambda beside: study.to_netcdf(beside, engine="h5netcdf"))
+    checked = study.assign_attrs(checksum=_checksum(study))
+    content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
+    with h5netcdf.File(content, "w") as file:
+        checked.dump_to_store(H5NetCDFStore(file))
+    return write_whole(path, lambda beside: beside.write_bytes(content.getvalue()))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -205,7 +218,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Raises:
       FileNotFoundError: if there is none.
-      ValueError: if it is not a study of isjax, or is damaged.
+      ValueError: if it is not a study of isjax, or is damaged: a byte that changed is found.
 
     Examples:
       >>> import isjax.results
@@ -222,22 +235,55 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"{path} is not a NetCDF file that can be read: {type(error).__name__}") from error
     if study.attrs.get("format") != FORMAT:
         raise ValueError(f"{path} is not a study of isjax: its format is {study.attrs.get('format')!r}, not {FORMAT!r}")
+    if study.attrs.pop("checksum", None) != _checksum(study):
+        raise ValueError(f"{path} is damaged, or was changed by another program: its checksum differs")
     return study
 
 
+def _checksum(study: xr.Dataset) -> str:
+    """SHA-256 of all numbers, names, units and attributes."""
+    described = {
+        str(name): (variable.dims, _plain(variable.attrs), _content(variable.to_numpy()))
+        for name, variable in study.variables.items()
+    }
+    described = json.dumps([described, _plain(study.attrs)], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): np.asarray(value).tolist() for name, value in attrs.items()}
+
+
+def _content(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind in "biufc":
+        return [values.dtype.str, values.shape, hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()]
+    return ["text", values.shape, values.tolist()]
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Has a file written beside its place, then renames it."""
+    """Has a file written beside its place, flushes it to the disk, then renames it."""
     path = Path(path)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     try:
         write(Path(beside))
         os.chmod(beside, 0o666 & ~_umask())
+        _flush(beside, os.O_RDWR)
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+    with contextlib.suppress(OSError):  # not every system can
+        _flush(path.parent, os.O_RDONLY)  # the name, too
     return path
+
+
+def _flush(path: str | os.PathLike[str], mode: int) -> None:
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -159,7 +159,7 @@ def test_python_m_isjax_from_a_shell(tmp_path):
     assert (tmp_path / "study.png").exists()
 
 
-def test_a_failure_of_the_work_is_one_line_and_code_1(monkeypatch, tmp_path, capsys):
+def test_a_failure_of_the_work_is_one_line_and_code_1_and_its_blocks_stay(monkeypatch, tmp_path, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -167,5 +167,7 @@ def test_a_failure_of_the_work_is_one_line_and_code_1(monkeypatch, tmp_path, cap
     with pytest.raises(SystemExit) as stop:
         cli.main(["sweep", *SMALL, "--encoders", "biased", "--output", str(tmp_path)])
     assert stop.value.code == 1
-    assert "No space left on device" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "No space left on device" in last
+    assert f"2 of 2 blocks are whole in {tmp_path}/study.blocks: go on with resume=True (isjax sweep --resume)" in last
+    assert [file.name for file in tmp_path.iterdir()] == ["study.blocks"]

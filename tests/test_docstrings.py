@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 import isjax
+from isjax import blocks, checkpoints, plotting, results, runner
 
 FUNCTIONS = [name for name in isjax.__all__ if inspect.isfunction(getattr(isjax, name))]
 CLASSES = [name for name in isjax.__all__ if inspect.isclass(getattr(isjax, name))]
@@ -73,12 +74,16 @@ def test_public_names_are_functions_and_classes():
 
 
 PUBLIC = {name: getattr(isjax, name) for name in isjax.__all__}
+SHELL = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (blocks, checkpoints, plotting, results, runner)
+    for name in module.__all__
+    if getattr(module, name).__module__ == module.__name__
+}
 EXAMPLES = {
     test.name: test
-    for name in FUNCTIONS + CLASSES
-    for test in doctest.DocTestFinder(exclude_empty=True).find(
-        PUBLIC[name], name, globs={**PUBLIC, "jax": jax, "jnp": jnp}
-    )
+    for name, thing in {**PUBLIC, **SHELL}.items()
+    for test in doctest.DocTestFinder(exclude_empty=True).find(thing, name, globs={**PUBLIC, "jax": jax, "jnp": jnp})
     if test.examples
 }
 
@@ -93,3 +98,4 @@ def test_examples_run(name):
 
 def test_every_function_has_an_example_that_was_collected():
     assert set(FUNCTIONS) <= set(EXAMPLES)
+    assert {name for name, thing in SHELL.items() if inspect.isfunction(thing)} <= set(EXAMPLES)

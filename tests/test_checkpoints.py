@@ -1,0 +1,504 @@
+"""A study that is cut off loses nothing: whatever befalls its files, it goes on right, or says in one line why not."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+import isjax
+from isjax import blocks, checkpoints, cli, results, runner
+
+SPEC = isjax.SweepSpec(
+    hidden=((4,),), lengths=(8, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6, num_evals=2
+)
+NUM_BLOCKS = 6
+KEY = jax.random.key(1)
+
+
+def problem_of(discrimination):
+    key = jax.random.key(0)
+    source = isjax.sparse_source(key, num_inputs=3, num_relevant=2, num_classes=2, discrimination=discrimination)
+    return {"mine / sufficient": source.problem("sufficient")}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Every length and rate is a block of its own; they all share a program."""
+    monkeypatch.setattr(blocks, "MOST_STEPS", 1)
+
+
+@pytest.fixture(scope="module")
+def problems():
+    return problem_of(0.8)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(problems):
+    return runner.run(KEY, problems, SPEC)
+
+
+@pytest.fixture(scope="module")
+def template(problems, tmp_path_factory):
+    """What a run leaves that is cut off when all of its blocks are whole."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MOST_STEPS", 1)
+        patch.setattr(results, "save", fails_with(OSError(28, "No space left on device")))
+        with pytest.raises(runner.RunError, match=r"No space left.*; 6 of 6 blocks are whole in .*study.blocks"):
+            runner.run(KEY, problems, SPEC, output=folder / "study.nc")
+    return folder
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+class Log:
+    """What a run logged."""
+
+    def __init__(self, caplog):
+        self.messages = [record.getMessage() for record in caplog.records if record.name.startswith("isjax")]
+        self.warnings = [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno == logging.WARNING
+            if "isjax" in record.name
+        ]
+
+    def count(self, text):
+        return sum(text in message for message in self.messages)
+
+
+@pytest.fixture
+def go_on(problems, caplog):
+    """Resumes, and tells what the log says."""
+
+    def run(folder, key=KEY, problems=problems, spec=SPEC, **options):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "isjax"):
+            study = runner.run(key, problems, spec, output=folder / "study.nc", **{"resume": True, **options})
+        return study, Log(caplog)
+
+    return run
+
+
+def fails_with(error):
+    def fails(*_, **__):
+        raise error
+
+    return fails
+
+
+def block_files(folder):
+    return sorted((folder / "study.blocks").glob("[!.]*.block"))
+
+
+def same_numbers(study, expected):
+    xr.testing.assert_identical(study.drop_attrs(), expected.drop_attrs())
+
+
+def test_what_is_whole_is_not_trained_again_and_gives_way_to_the_study(folder, go_on, uninterrupted):
+    study, log = go_on(folder)
+    assert log.count("is whole, and is not trained again") == NUM_BLOCKS
+    assert log.count("is done") == 0
+    assert log.warnings == []
+    same_numbers(study, uninterrupted)
+    assert study.attrs["run_seconds"] > 0
+    xr.testing.assert_identical(results.load(folder / "study.nc"), study)
+    assert [path.name for path in folder.iterdir()] == ["study.nc"]
+
+
+def test_a_block_is_the_numbers_of_its_cell_exactly_and_holds_no_pickle(folder, uninterrupted):
+    assert len(block_files(folder)) == NUM_BLOCKS
+    for path in block_files(folder):
+        checksum, header, arrays = path.read_bytes().split(b"\n", 2)
+        assert checksum.decode() == hashlib.sha256(header + b"\n" + arrays).hexdigest()
+        identity = json.loads(header)["identity"]
+        assert path.stem == checkpoints.digest(identity)
+        cell = uninterrupted.sel(length=identity["lengths"], learning_rate=identity["learning_rates"])
+        for name, array in np.load(io.BytesIO(arrays), allow_pickle=False).items():
+            if name in ("decoder_error", "train_loss"):
+                np.testing.assert_array_equal(array, cell[name])
+
+
+def checked(content):
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def pickled(content):
+    """A block whose checksum is right, but whose arrays need pickle."""
+    _, header, _ = content.split(b"\n", 2)
+    arrays = io.BytesIO()
+    np.savez(arrays, steps=np.array([{}], object))
+    return checked(header + b"\n" + arrays.getvalue())
+
+
+def flipped(at):
+    def flip(content):
+        i = int(at * (len(content) - 1))
+        return content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :]
+
+    return flip
+
+
+TORN = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "one byte short": lambda content: content[:-1],
+    "one byte long": lambda content: content + b"\0",
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "a byte flipped in its checksum": flipped(0),
+    "a byte flipped in its header": flipped(0.15),
+    "a byte flipped in its arrays": flipped(0.7),
+    "the last byte flipped": flipped(1),
+    "text": lambda content: b"not a block\n",
+    "pickle": pickled,
+    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 1", b"isjax block 9")),
+}
+
+
+@pytest.mark.parametrize("damage", TORN)
+def test_a_torn_block_is_trained_again_and_no_other(damage, folder, go_on, uninterrupted):
+    path = block_files(folder)[2]
+    path.write_bytes(TORN[damage](path.read_bytes()))
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is done") == 1
+    assert log.count("is whole") == NUM_BLOCKS - 1
+    [warning] = log.warnings
+    assert "is trained again: " in warning
+    assert [path.name for path in folder.iterdir()] == ["study.nc"]
+
+
+def test_a_block_under_the_name_of_another_is_not_taken_for_it(folder, go_on, uninterrupted):
+    first, second = block_files(folder)[:2]
+    second.write_bytes(first.read_bytes())
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is trained again: its file holds another block") == log.count("is done") == 1
+
+
+def test_blocks_that_are_missing_are_trained(folder, go_on, uninterrupted):
+    for path in block_files(folder)[::2]:
+        path.unlink()
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is done") == log.count("is whole") == NUM_BLOCKS // 2
+
+
+def test_what_was_half_written_is_cleared_away(folder, go_on, uninterrupted):
+    (folder / "study.blocks" / ".ab-cd.block").write_bytes(b"half")
+    (folder / ".study-xyz.nc").write_bytes(b"half")
+    (folder / ".isjax.lock").write_bytes(b"")  # a crash leaves the file, but no lock
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.warnings == []
+    assert [path.name for path in folder.iterdir()] == ["study.nc"]
+
+
+def test_a_foreign_file_is_told_of_and_left(folder, go_on, uninterrupted):
+    (folder / "study.blocks" / "thesis.txt").write_text("mine")
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    [warning] = log.warnings
+    assert "thesis.txt" in warning
+    assert "is left as it is" in warning
+    assert (folder / "study.blocks" / "thesis.txt").read_text() == "mine"
+    assert block_files(folder) == []
+
+
+CHANGED = {
+    "learning_rates": {"spec": dataclasses.replace(SPEC, learning_rates=(0.2, 0.3))},
+    "key": {"key": jax.random.key(2)},
+    "problems": {"problems": problem_of(0.7)},
+    "versions": {},
+    "settings": {},
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_blocks_of_another_spec_key_problem_version_or_setting_are_not_taken(
+    what, folder, go_on, monkeypatch, problems
+):
+    before = {path: path.read_bytes() for path in block_files(folder)}
+    if what == "versions":
+        monkeypatch.setattr(blocks, "version", lambda name: "0.0.1")
+    with jax.enable_x64(True) if what == "settings" else contextlib.nullcontext():
+        study, log = go_on(folder, **CHANGED[what])
+        alone, _ = go_on(folder / "elsewhere", **CHANGED[what], resume=False)
+    same_numbers(study, alone)
+    assert log.count("is done") == NUM_BLOCKS
+    assert [text for text in log.warnings if f"of another study, whose {what} differ" in text] == log.warnings != []
+    assert {path: path.read_bytes() for path in block_files(folder)} == before  # nothing is lost
+
+
+def test_a_study_that_grew_takes_the_blocks_that_it_shares(folder, go_on, uninterrupted):
+    study, log = go_on(folder, spec=dataclasses.replace(SPEC, lengths=(8, 12, 16, 24)))
+    assert log.count("is whole") == NUM_BLOCKS
+    assert log.count("is done") == 2
+    same_numbers(study.sel(length=[8, 16, 24]), uninterrupted)
+
+
+def test_without_resume_all_is_trained_again_with_a_warning(folder, go_on, uninterrupted):
+    study, log = go_on(folder, resume=False)
+    same_numbers(study, uninterrupted)
+    assert log.count("is done") == NUM_BLOCKS
+    assert log.warnings == [
+        f"6 blocks of this study are in {folder}/study.blocks, and are trained again: resume=True (isjax sweep "
+        "--resume) would go on with them"
+    ]
+
+
+def test_a_study_that_came_to_its_end_is_not_run_again(folder, go_on):
+    first, _ = go_on(folder)
+    again, log = go_on(folder)
+    xr.testing.assert_identical(again, first)
+    assert log.count("study.nc is whole: nothing is trained again") == 1
+    assert log.count("is done") == 0
+
+
+@pytest.mark.parametrize("at", [0.1, 0.4, 0.6, 0.8, 0.95])
+def test_a_byte_flipped_in_the_study_changes_no_number_in_silence(at, folder, go_on, uninterrupted):
+    go_on(folder)
+    path = folder / "study.nc"
+    whole = results.load(path)
+    path.write_bytes(flipped(at)(path.read_bytes()))
+    try:
+        xr.testing.assert_identical(results.load(path), whole)  # the byte was padding
+    except ValueError:
+        study, log = go_on(folder)
+        same_numbers(study, uninterrupted)
+        assert log.count("the study is put together again") == 1
+
+
+def test_the_end_of_another_study_is_replaced_at_the_end(folder, go_on, uninterrupted):
+    go_on(folder, key=jax.random.key(9), resume=False)
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is of another spec, key, problem or version, and is replaced at the end") == 1
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size):
+    """A full disk: the system refuses what goes beyond (Python ignores the signal)."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_a_full_disk_at_a_block_keeps_the_others(folder, go_on, uninterrupted):
+    for path in block_files(folder)[:2]:
+        path.unlink()
+    hint = r"File too large.*; 4 of 6 blocks are whole in .*study.blocks: go on with resume=True"
+    with files_no_larger_than(1000), pytest.raises(runner.RunError, match=hint):
+        go_on(folder)
+    assert len(list(folder.rglob("*"))) == 1 + 4  # the folder and its blocks, and nothing half-written
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is done") == 2
+
+
+def test_a_full_disk_at_the_study_keeps_all_blocks(folder, go_on, uninterrupted):
+    size = max(path.stat().st_size for path in block_files(folder))
+    with files_no_larger_than(size), pytest.raises(runner.RunError, match="6 of 6 blocks are whole"):
+        go_on(folder)
+    assert len(list(folder.rglob("*"))) == 1 + NUM_BLOCKS
+    study, log = go_on(folder)
+    same_numbers(study, uninterrupted)
+    assert log.count("is done") == 0
+
+
+def test_a_folder_that_goes_away_ends_in_one_line(folder, go_on, monkeypatch):
+    shutil.rmtree(folder / "study.blocks")
+    (folder / "study.blocks").write_text("in the way")
+    with pytest.raises(runner.RunError, match=r"exists: .*0 of 6 blocks are whole"):
+        go_on(folder)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, go_on):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"exists|directory"):
+        go_on(tmp_path / "file")
+
+
+def test_a_second_run_is_refused_and_the_lock_is_gone_after_the_first(folder, go_on, problems, uninterrupted):
+    with checkpoints.locked(folder):
+        with pytest.raises(runner.RunError, match=r"another run is writing into the folder .*: wait for it"):
+            go_on(folder)
+        assert len(block_files(folder)) == NUM_BLOCKS
+    same_numbers(go_on(folder)[0], uninterrupted)
+
+
+def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path):
+    """One who waited for a file that its holder removed must not hold that, while another makes a new one."""
+    with checkpoints.locked(tmp_path):
+        (tmp_path / ".isjax.lock").unlink()
+        with checkpoints.locked(tmp_path):
+            assert (tmp_path / ".isjax.lock").exists()
+
+
+def broken(joint=None, codes=None, features=None):
+    problem = problem_of(0.8)["mine / sufficient"]
+    return problem._replace(
+        **{k: v for k, v in {"joint": joint, "codes": codes, "features": features}.items() if v is not None}
+    )
+
+
+BAD = {
+    "joint of the problem 'mine' must be finite, got nan": broken(joint=jnp.full((8, 2), jnp.nan)),
+    "joint of the problem 'mine' must sum to one": broken(joint=jnp.full((8, 2), 1.0)),
+    "joint of the problem 'mine' must not be negative": broken(joint=jnp.full((8, 2), 1 / 14).at[0].set(-1 / 14)),
+    "features of the problem 'mine' must be finite, got inf": broken(features=jnp.full((4, 2), jnp.inf)),
+    "codes of the problem 'mine' must be one of 0…3 for each of 8 symbols": broken(codes=jnp.full(8, 4)),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_bad_problem_is_refused_by_its_name_and_nothing_is_written(message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        runner.run(KEY, {"mine": BAD[message]}, SPEC, output=tmp_path / "out" / "study.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_needs_to_know_what(problems):
+    with pytest.raises(ValueError, match="resume=True needs output"):
+        runner.run(KEY, problems, SPEC, resume=True)
+
+
+# -- from the command line ---------------------------------------------------------------------------------------------
+
+LENGTHS = [*map(str, range(8, 26))]
+WORDS = [
+    *"sweep --encoders biased --num-inputs 3 --num-relevant 2 --num-classes 2 --discriminations 0.8 --hidden 8".split(),
+    *"--num-seeds 2 --num-evals 3 --lengths".split(),
+    *LENGTHS,
+]
+CHILD = "import isjax.blocks, isjax.cli; isjax.blocks.MOST_STEPS = 1; isjax.cli.main()"
+
+
+@contextlib.contextmanager
+def command(*words):
+    """The command line in a process of its own, whose blocks are as small as here."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"},
+        cwd=Path(isjax.__file__).parents[1],
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+
+
+def trained(err):
+    return {line.split(":")[0].split()[2] for line in err.splitlines() if line.startswith("training block")}
+
+
+def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupted_run(tmp_path, capsys, caplog):
+    words = [*WORDS, "--num-steps", "5000", "--output"]
+    kept, moments = {}, []
+    for num_files in (2, 5, 8):
+        with command(*words, str(tmp_path / "killed"), "--resume") as process:
+            wait_for(lambda n=num_files: len(block_files(tmp_path / "killed")) >= n, process)
+            moments.append(random.uniform(0, 0.1))  # whatever it is at then: training, or writing
+            time.sleep(moments[-1])
+            process.kill()
+            err = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, moments
+        assert err.count("is whole, and is not trained again") == len(kept), moments
+        assert all(path.read_bytes() == content for path, content in kept.items()), moments
+        kept = {path: path.read_bytes() for path in block_files(tmp_path / "killed")}
+    assert 8 <= len(kept) < len(LENGTHS)
+    capsys.readouterr()
+
+    cli.main([*words, str(tmp_path / "killed"), "--resume"])
+    err = capsys.readouterr().err
+    assert err.count("is whole, and is not trained again") == len(kept)
+    assert len(trained(err)) == len(LENGTHS) - len(kept)
+    study = results.load(tmp_path / "killed" / "study.nc")
+
+    cli.main([*words, str(tmp_path / "whole"), "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    expected = results.load(tmp_path / "whole" / "study.nc")
+    xr.testing.assert_allclose(study.drop_attrs(), expected.drop_attrs(), rtol=0, atol=1e-6)
+    for content in kept.values():
+        _, header, arrays = content.split(b"\n", 2)
+        [n] = json.loads(header)["identity"]["lengths"]
+        whole = np.load(io.BytesIO(arrays), allow_pickle=False)
+        np.testing.assert_array_equal(whole["decoder_error"], study["decoder_error"].sel(length=[n]))
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["study.nc", "study.png"]
+
+
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, capsys):
+    words = [*WORDS, "--num-steps", "5000", "--output", str(tmp_path)]
+    with command(*words) as process:
+        wait_for(lambda: block_files(tmp_path), process)
+        process.send_signal(signal.SIGINT)
+        err = process.communicate()[1]
+    assert process.returncode == 1, err
+    count = len(block_files(tmp_path))
+    assert err.splitlines()[-1] == (
+        f"isjax: interrupted: {count} of {len(LENGTHS)} blocks are whole in {tmp_path}/study.blocks: go on with "
+        "resume=True (isjax sweep --resume)"
+    )
+    assert "Traceback" not in err
+    cli.main([*words, "--resume"])
+    err = capsys.readouterr().err
+    assert err.count("is whole") == count
+    assert len(trained(err)) == len(LENGTHS) - count
+
+
+def refused(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return stop.value.code, err.splitlines()[-1]
+
+
+def test_a_second_runner_is_refused_in_one_line_with_code_1(tmp_path, capsys):
+    with checkpoints.locked(tmp_path):
+        code, line = refused([*WORDS, "--output", str(tmp_path), "--quiet"], capsys)
+    assert code == 1
+    assert line == f"isjax: another run is writing into the folder {tmp_path}: wait for it, or name another"
+
+
+def test_a_full_disk_is_one_line_with_code_1(tmp_path, capsys):
+    with files_no_larger_than(1000):
+        code, line = refused([*WORDS, "--num-steps", "5000", "--output", str(tmp_path), "--quiet"], capsys)
+    assert code == 1
+    assert "File too large" in line
+    assert line.endswith("go on with resume=True (isjax sweep --resume)")
