@@ -30,6 +30,12 @@ def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) 
     return True if collection_path.name == "messages" and config.getoption("--jaxtyping-packages") else None
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The command line keeps compiled programs: not in the user's cache folder, but beside the other tests' files."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
 @pytest.fixture(params=["eager", "jit"])
 def transform(request: pytest.FixtureRequest) -> Callable:
     """A function as it is, and jitted: ``transform(f)`` behaves alike in both."""

@@ -68,6 +68,22 @@ def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
     assert f"{name} δ=0.9" in capsys.readouterr().out
 
 
+def test_a_second_study_of_the_same_shapes_finds_its_programs_compiled(tmp_path):
+    """In processes of their own: the second adds no program to those that the first kept, unless told to keep none."""
+    words = f"sweep {' '.join(SMALL)} --hidden 5 --encoders biased --quiet --output {tmp_path}".split()
+    environment = os.environ | {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    kept = []
+    for more in (["--no-keep-programs"], [], ["--seed", "1"]):
+        subprocess.run([sys.executable, "-m", "isjax", *words, *more], env=environment, check=True)
+        kept.append({p.name for p in (tmp_path / "cache").rglob("*-cache") if "sweep" in p.name})
+    assert kept[0] == set()
+    assert len(kept[1]) == 1
+    assert kept[2] == kept[1]
+
+
 def test_doctor_finds_nothing_wrong(capsys):
     cli.main(["doctor"])
     out = capsys.readouterr().out
