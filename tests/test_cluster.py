@@ -136,7 +136,7 @@ def kill_a_worker_when(condition, pids):
     """Kills one of the processes, as the system does when memory runs out."""
 
     def kill():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not condition() and time.monotonic() < deadline:
             time.sleep(0.002)
         os.kill(pids()[0], signal.SIGKILL)
