@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import digamma, gammaincc
+from jax.scipy.special import digamma, gammaincc, ndtri
 from jaxtyping import PyTree
 
 from isjax import _checks
@@ -374,6 +374,18 @@ def _degrees_of_freedom(cells: Cells) -> Array:
     return jnp.sum(jnp.where(of_code > 0, (rows - 1) * (columns - 1), 0))
 
 
+def _chunked(draw: Callable[[Array], Array], keys: Array, width: int) -> Array:
+    """``draw`` of each key, of so many numbers, as many at once as make 2²⁰ and at most 1024: memory is bounded."""
+    num = keys.shape[0]
+    if num == 0:
+        return jax.vmap(draw)(keys)
+    num_chunks = -(-num // max(1, min(1024, 2**20 // width)))
+    chunk = -(-num // num_chunks)
+    padded = keys[jnp.arange(num_chunks * chunk) % num].reshape(num_chunks, chunk)  # one program, without a remainder
+    drawn = jax.lax.map(jax.vmap(draw), padded)
+    return drawn.reshape(num_chunks * chunk, *drawn.shape[2:])[:num]
+
+
 # --- the test of sufficiency ----------------------------------------------------------------------------------------
 
 
@@ -407,9 +419,9 @@ def sufficiency_test(
     p-value of B permutations is exact at any n. G tends to a χ² variable, whose p-value needs no permutation but is too
     small where expected counts are; where the smallest of them is below 10 and values are concrete, a warning says so.
 
-    Where n ≥ |X||Y| and n ≥ |U||Y| permuted counts are drawn cell by cell from their hypergeometric distributions, at a
-    cost that does not grow with n; elsewhere samples are permuted, by sorting. In chunks: memory does not grow with the
-    number of permutations.
+    Where |X||Y| and |U||Y| are at most 4n permuted counts are drawn cell by cell from their hypergeometric
+    distributions, at a cost that hardly grows with n; elsewhere samples are permuted, by sorting. In chunks: memory
+    does not grow with the number of permutations.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -448,12 +460,11 @@ def sufficiency_test(
         _warn_of_small_counts(float(smallest_expected_count(cells)))
     statistic, freedom = 2 * _information_of_cells(cells), _degrees_of_freedom(cells)
     limit = jnp.where(freedom > 0, gammaincc(jnp.where(freedom > 0, freedom, 1) / 2, statistic / 2), 1)
-    if sizes[1] * max(sizes[0], sizes[2]) <= n:
+    if sizes[1] * max(sizes[0], sizes[2]) <= _DENSE * n:
         draw, width = functools.partial(_drawn_statistic, margins=_margins(cells, *samples[1:], sizes)), sizes[1]
     else:
         draw, width = functools.partial(_permuted_statistic, labels=_by_code(*_labels(*samples, sizes))), n
-    keys, chunk = jax.random.split(key, num_permutations), max(1, min(num_permutations, 1024, 2**20 // width))
-    draws = jax.lax.map(draw, keys, batch_size=chunk)
+    draws = _chunked(draw, jax.random.split(key, num_permutations), width)
     rounding = 16 * float(jnp.finfo(statistic.dtype).eps) * (statistic + jnp.sqrt(n * statistic))
     num_as_large = jnp.sum(draws >= statistic - rounding).astype(float)
     exact = (1 + num_as_large) / (1 + num_permutations)
@@ -602,17 +613,22 @@ def bootstrap(
     num_resamples: int = 999,
     confidence: float = 0.95,
 ) -> Interval:
-    r"""Basic bootstrap interval for what a statistic estimates.
+    r"""Bootstrap interval for what a statistic estimates, less its bias.
 
-    .. math:: igl[\, 2\hat	heta - \hat q_{(1+c)/2},\; 2\hat	heta - \hat q_{(1-c)/2} \,igr]
+    .. math:: 2\hat\theta - \bar\theta^* \pm z_{(1+c)/2}\, s^*
 
-    q are quantiles of the statistic over resamples, each n draws from the data with replacement.
+    The mean and the deviation over resamples, each n draws from the data with replacement, stand for those of the
+    statistic over samples. Give it a plug-in: the middle of the interval is then the estimate less its bias, whereas
+    the bias of one that has been corrected would be corrected twice. Near a loss of zero, which no plug-in falls
+    below, percentiles of resamples would never cover it; this interval does, its lower end then being negative.
+
+    CALIBRATION
 
     Args:
       key: a key of ``jax.random.key``.
       statistic: a function of data like these, which gives floats of any shape.
       data: samples, any pytree of arrays ``[n, ...]``, resampled together.
-      num_resamples: how many resamples, static.
+      num_resamples: how many resamples, static, at least 2.
       confidence: c, the chance that the interval should have, a number.
 
     Returns:
@@ -621,10 +637,10 @@ def bootstrap(
     Raises:
       TypeError: if the statistic does not give floats.
       ValueError: if the data hold no array, or arrays without samples or of different lengths, ``num_resamples`` is
-        below 1, or ``confidence`` not between 0 and 1.
+        below 2, or ``confidence`` not between 0 and 1.
 
     Source:
-      Davison and Hinkley, Bootstrap Methods and their Application (1997), section 5.2.
+      Davison and Hinkley, Bootstrap Methods and their Application (1997), section 5.2.1.
 
     Examples:
       >>> x, y = jnp.arange(400) % 4, jnp.arange(400) % 2
@@ -633,7 +649,7 @@ def bootstrap(
       >>> bool(interval.low <= jnp.log(2)), bool(jnp.log(2) <= interval.high)
       (True, True)
     """
-    num_resamples = _checks.count(num_resamples, "num_resamples")
+    num_resamples = _checks.count(num_resamples, "num_resamples", at_least=2)
     _checks.unit_interval(confidence, "confidence")
     if confidence in (0, 1):
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
@@ -647,8 +663,7 @@ def bootstrap(
     estimate = jnp.asarray(statistic(data))
     if not jnp.issubdtype(estimate.dtype, jnp.floating):
         raise TypeError(f"statistic must give floats, got dtype {estimate.dtype}")
-    chunk = max(1, min(num_resamples, 1024, 2**20 // n))
-    resampled = jax.lax.map(of_resample, jax.random.split(key, num_resamples), batch_size=chunk)
-    tails = jnp.array([(1 + confidence) / 2, (1 - confidence) / 2], estimate.dtype)
-    low, high = 2 * estimate - jnp.quantile(resampled, tails, axis=0)
-    return Interval(estimate, low, high)
+    resampled = _chunked(of_resample, jax.random.split(key, num_resamples), n)
+    middle = 2 * estimate - jnp.mean(resampled, axis=0)
+    width = jnp.std(resampled, axis=0, ddof=1) * ndtri((1 + confidence) / 2)
+    return Interval(estimate, middle - width, middle + width)
