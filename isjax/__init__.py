@@ -13,7 +13,16 @@ from isjax.distributions import (
     pushforward,
     sample,
 )
-from isjax.encoders import coordinate_encoder
+from isjax.encoders import (
+    activation_codes,
+    compact_codes,
+    compose_encoders,
+    coordinate_encoder,
+    encoder_kernel,
+    minimal_sufficient_encoder,
+    orbit_encoder,
+    random_encoder,
+)
 from isjax.estimation import (
     Interval,
     SufficiencyTest,
@@ -43,8 +52,25 @@ from isjax.measures import (
     tsallis_entropy,
 )
 from isjax.networks import MLP, MLP32, MLP256, MLP1024
-from isjax.sources import Problem, Source, sparse_source
-from isjax.sufficiency import RiskDecomposition, is_sufficient, mutual_information_loss, risk_decomposition
+from isjax.probe import LayerLosses, layer_losses
+from isjax.sources import (
+    Problem,
+    Source,
+    biased_encoder,
+    digital_source,
+    invariant_source,
+    robust_source,
+    sparse_source,
+)
+from isjax.sufficiency import (
+    FunctionalRepresentation,
+    RiskDecomposition,
+    functional_representation,
+    is_sufficient,
+    layerwise_loss,
+    mutual_information_loss,
+    risk_decomposition,
+)
 from isjax.sweeps import SweepResult, SweepSpec, configure_cpu, sweep
 from isjax.training import Trace, TrainConfig, train
 
@@ -57,7 +83,9 @@ __all__ = [
     "MLP32",
     "MLP256",
     "MLP1024",
+    "FunctionalRepresentation",
     "Interval",
+    "LayerLosses",
     "Problem",
     "RiskDecomposition",
     "Source",
@@ -66,10 +94,14 @@ __all__ = [
     "SweepSpec",
     "Trace",
     "TrainConfig",
+    "activation_codes",
+    "biased_encoder",
     "binary_entropy",
     "bootstrap",
     "check_distribution",
     "co_information",
+    "compact_codes",
+    "compose_encoders",
     "conditional_entropy",
     "conditional_mutual_information",
     "conditional_x_given_y",
@@ -77,27 +109,37 @@ __all__ = [
     "configure_cpu",
     "coordinate_encoder",
     "cross_entropy",
+    "digital_source",
     "dual_total_correlation",
     "empirical_joint",
+    "encoder_kernel",
     "entropy",
     "estimate_entropy",
     "estimate_information_loss",
     "estimate_mutual_information",
+    "functional_representation",
+    "invariant_source",
     "is_sufficient",
     "jensen_shannon_divergence",
     "joint_distribution",
     "kl_divergence",
+    "layer_losses",
+    "layerwise_loss",
     "marginal_x",
     "marginal_y",
+    "minimal_sufficient_encoder",
     "mutual_information",
     "mutual_information_loss",
     "o_information",
+    "orbit_encoder",
     "pointwise_mutual_information",
     "product_distribution",
     "pushforward",
+    "random_encoder",
     "renyi_divergence",
     "renyi_entropy",
     "risk_decomposition",
+    "robust_source",
     "sample",
     "sparse_source",
     "sufficiency_test",

@@ -35,11 +35,11 @@ def is_concrete(*arrays: object) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
 
 
-def probabilities(p: ArrayLike, name: str, *, axes: str = "") -> Array:
+def probabilities(p: ArrayLike, name: str, *, axes: str = "", holds: str = "probabilities") -> Array:
     """``p`` as an array of floats with at least as many axes as ``axes`` names, such as ``"x y"``."""
     array = jnp.asarray(p)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must hold floating-point probabilities, got dtype {array.dtype}")
+        raise TypeError(f"{name} must hold floating-point {holds}, got dtype {array.dtype}")
     num_axes = len(axes.split())
     if array.ndim < num_axes:
         needed = ", ".join(axes.split())
@@ -101,6 +101,17 @@ def count(value: int, name: str, *, at_least: int = 1) -> int:
     return int(value)
 
 
+def tolerance(value: float | None, default: float) -> float:
+    """A tolerance: a number, not below zero."""
+    if value is None:
+        return default
+    if not is_concrete(value):
+        raise TypeError("tolerance is being traced, but it must be a number")
+    if not value >= 0:
+        raise ValueError(f"tolerance must be at least 0, got {value}")
+    return float(value)
+
+
 def order(value: float) -> float:
     """The order of an entropy or a divergence: a number, not below zero."""
     if not is_concrete(value):
@@ -117,38 +128,40 @@ def unit_interval(value: float, name: str) -> float:
     return float(value)
 
 
-def encoder(
-    encoder: ArrayLike, num_codes: int | None, *, num_symbols: int, of: str, name: str = "encoder"
-) -> tuple[Array, int]:
-    """An encoder as an array, and the size of its code alphabet.
+def any_encoder(encoder: ArrayLike, num_codes: int | None, *, name: str = "encoder") -> tuple[Array, int]:
+    """An encoder of any symbols as an array, and the size of its code alphabet.
 
     Args:
       encoder: codes ``[..., x]`` (integers) or rows ``[..., x, u]`` (floats).
       num_codes: what the caller gave; for codes it may be left out.
-      num_symbols: how many symbols are encoded.
-      of: where those symbols come from, for the message.
       name: the argument's name.
     """
     array = jnp.asarray(encoder)
     if is_deterministic(array):
         if array.ndim < 1:
             raise ValueError(f"{name} must have shape [..., x], got shape {array.shape}")
-        num_rows = array.shape[-1]
-    elif jnp.issubdtype(array.dtype, jnp.floating):
-        if array.ndim < 2:
-            raise ValueError(f"{name} of floats must have shape [..., x, u], got shape {array.shape}")
-        num_rows = array.shape[-2]
-        if num_codes is not None and num_codes != array.shape[-1]:
-            raise ValueError(f"num_codes={num_codes}, but {name} has rows over {array.shape[-1]} codes")
-        num_codes = array.shape[-1]
-    else:
+        num_codes = array.shape[-1] if num_codes is None else count(num_codes, "num_codes")
+        if is_concrete(array) and array.size:
+            codes_in_range(np.asarray(array), num_codes, name)
+        return array, num_codes
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} must hold integer codes or floating-point rows, got dtype {array.dtype}")
-    if num_rows != num_symbols:
-        raise ValueError(f"{name} has {num_rows} rows, but {of}")
-    num_codes = num_symbols if num_codes is None else count(num_codes, "num_codes")
-    if is_deterministic(array) and is_concrete(array) and array.size:
-        codes_in_range(np.asarray(array), num_codes, name)
-    return array, num_codes
+    if array.ndim < 2:
+        raise ValueError(f"{name} of floats must have shape [..., x, u], got shape {array.shape}")
+    if num_codes is not None and num_codes != array.shape[-1]:
+        raise ValueError(f"num_codes={num_codes}, but {name} has rows over {array.shape[-1]} codes")
+    return array, array.shape[-1]
+
+
+def encoder(
+    encoder: ArrayLike, num_codes: int | None, *, num_symbols: int, of: str, name: str = "encoder"
+) -> tuple[Array, int]:
+    """``any_encoder`` of ``num_symbols`` symbols; ``of`` says, for the message, where those come from."""
+    array = jnp.asarray(encoder)
+    axis = -1 if is_deterministic(array) else -2
+    if array.ndim >= -axis and array.shape[axis] != num_symbols and jnp.issubdtype(array.dtype, jnp.number):
+        raise ValueError(f"{name} has {array.shape[axis]} rows, but {of}")
+    return any_encoder(array, num_codes, name=name)
 
 
 def codes_in_range(codes: np.ndarray, num_codes: int, name: str) -> None:
@@ -158,16 +171,19 @@ def codes_in_range(codes: np.ndarray, num_codes: int, name: str) -> None:
         raise ValueError(f"{name} has code {outside[0]}, but codes must lie in 0…{num_codes - 1}")
 
 
-def joint_and_encoder(joint: ArrayLike, codes: ArrayLike, num_codes: int | None) -> tuple[Array, Array, int]:
-    """A joint distribution of (X, Y) and an encoder of X, checked against each other."""
+def joint_and_encoder(
+    joint: ArrayLike, codes: ArrayLike, num_codes: int | None, *, name: str = "encoder", num_axes: int | None = None
+) -> tuple[Array, Array, int]:
+    """A joint distribution of (X, Y) and an encoder of X, or several along an axis, checked against each other."""
     joint = probabilities(joint, "joint", axes="x y")
     array, num_codes = encoder(
         codes,
         num_codes,
         num_symbols=joint.shape[-2],
         of=f"X has {joint.shape[-2]} symbols in joint of shape {joint.shape}",
+        name=name,
     )
-    batch_shape(joint=(joint, 2), encoder=(array, 1 if is_deterministic(array) else 2))
+    batch_shape(**{"joint": (joint, 2), name: (array, num_axes or (1 if is_deterministic(array) else 2))})
     return joint, array, num_codes
 
 

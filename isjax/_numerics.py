@@ -18,7 +18,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from isjax._typing import Array, Real
+from isjax._typing import Array, ArrayLike, Real
 
 Axis = int | tuple[int, ...] | None
 
@@ -58,6 +58,14 @@ def normalise(mass: Array, axis: Axis = -1) -> Array:
 def rows_or_zero(mass: Array) -> Array:
     """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for use under a weight that is zero there."""
     return safe_divide(mass, jnp.sum(mass, axis=-1, keepdims=True), 0)
+
+
+def distribution_function(steps: Array, top: ArrayLike) -> Array:
+    """Cumulative sum along the last axis that reaches ``top`` at the last cell with mass, and is never above it."""
+    has_mass = (steps > 0).astype(int)
+    is_last = jax.lax.cumsum(has_mass, axis=steps.ndim - 1, reverse=True) <= has_mass
+    top = jnp.asarray(top, steps.dtype)
+    return jnp.where(is_last, top, jnp.minimum(jnp.cumsum(steps, axis=-1, dtype=steps.dtype), top))
 
 
 def expectation(weights: Array, values: Array, axis: Axis = None) -> Array:

@@ -7,10 +7,11 @@ import dataclasses
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +23,32 @@ from rich.table import Table
 
 import isjax
 from isjax import _checks, plotting, results, runner
-from isjax.sources import Problem, sparse_source
+from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
 from isjax.sweeps import SweepSpec, configure_cpu
 
 DEFAULT_SPEC = SweepSpec(num_steps=2000, schedule="linear")
 """The grid of the default study; its learning rate falls to zero, so that one rate serves every width."""
 
 Encoder = Literal["identity", "sufficient", "biased"]
+
+
+SourceName = Literal["sparse", "invariant", "robust", "digital"]
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "sparse": {"num_inputs": 10, "num_relevant": (3, 4)},
+    "invariant": {"string_length": (8,), "group": "cyclic"},
+    "robust": {},
+    "digital": {"grid": 16, "num_cells": (16,)},
+}
+"""The options that only one kind of source has, with what they are where they are not given."""
+
+
+class _Kind(NamedTuple):
+    """A source, but for its discrimination and its number of classes."""
+
+    name: str
+    salt: int
+    build: Callable[..., Source]
 
 
 class CommandLineError(Exception):
@@ -44,16 +64,24 @@ class Sweep:
 
     spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
     """The grid."""
-    source: Literal["sparse"] = "sparse"
+    source: SourceName = "sparse"
     """The kind of source."""
-    num_inputs: int = 10
-    """Inputs of the source."""
-    num_relevant: tuple[int, ...] = (3, 4)
-    """How many of the inputs matter; one source for each."""
+    num_inputs: int | None = None
+    """Inputs of a sparse source; 10 if not given."""
+    num_relevant: tuple[int, ...] | None = None
+    """How many of a sparse source's inputs matter, one source for each; 3 and 4 if not given."""
+    string_length: tuple[int, ...] | None = None
+    """Bits of an invariant source's string, one source for each; 8 if not given."""
+    group: Literal["cyclic", "symmetric"] | None = None
+    """The group that an invariant source does not see; cyclic if not given."""
+    grid: int | None = None
+    """Points on each axis of a digital source's plane; 16 if not given."""
+    num_cells: tuple[int, ...] | None = None
+    """Cells of a digital source, one source for each; 16 if not given."""
     num_classes: int = 4
     """Classes of the target."""
     discriminations: tuple[float, ...] = (0.5, 0.8)
-    """How well the relevant inputs tell the class, from 0 (nothing to learn) to 1; one source for each."""
+    """How well the sufficient code tells the class, from 0 (nothing to learn) to 1; one source for each."""
     encoders: tuple[Encoder, ...] = ("identity", "sufficient", "biased")
     """What the learners see of X."""
     seed: int = 0
@@ -67,23 +95,47 @@ class Sweep:
         """The problems of the study, by name."""
         if not self.name or Path(self.name).name != self.name:
             raise CommandLineError(f"name must be that of a file, without a folder, got {self.name!r}")
-        for name in ("num_relevant", "discriminations", "encoders"):
-            if not getattr(self, name):
+        for name in ("num_relevant", "string_length", "num_cells", "discriminations", "encoders"):
+            if getattr(self, name) == ():
                 raise CommandLineError(f"{name} must name at least one value, got none")
         problems = {}
-        for k in self.num_relevant:
-            key = jax.random.fold_in(jax.random.key(self.seed), k)  # the same code and labels at every discrimination
+        for kind in self._kinds():
+            key = jax.random.fold_in(jax.random.key(self.seed), kind.salt)  # codes and labels at every discrimination
             for discrimination in self.discriminations:
-                source = sparse_source(
-                    key,
-                    num_inputs=self.num_inputs,
-                    num_relevant=k,
-                    num_classes=self.num_classes,
-                    discrimination=discrimination,
-                )
-                name = f"sparse d={self.num_inputs} k={k} δ={discrimination:g}"
+                source = kind.build(key, num_classes=self.num_classes, discrimination=discrimination)
+                name = f"{kind.name} δ={discrimination:g}"
                 problems |= {f"{name} / {encoder}": source.problem(encoder) for encoder in self.encoders}
         return problems
+
+    def _kinds(self) -> list[_Kind]:
+        """The sources of the study, but for their discrimination; an option of another kind of source is refused."""
+        for kind, options in _OPTIONS.items():
+            given = [name for name in options if getattr(self, name) is not None]
+            if kind != self.source and given:
+                raise CommandLineError(
+                    f"--{given[0].replace('_', '-')} is an option of a {kind} source, not {self.source}"
+                )
+        of_kind = {name: getattr(self, name) for name in _OPTIONS[self.source]}
+        options = {name: _OPTIONS[self.source][name] if value is None else value for name, value in of_kind.items()}
+        if self.source == "sparse":
+            d = options["num_inputs"]
+            return [
+                _Kind(f"sparse d={d} k={k}", k, partial(sparse_source, num_inputs=d, num_relevant=k))
+                for k in options["num_relevant"]
+            ]
+        if self.source == "invariant":
+            group = options["group"]
+            return [
+                _Kind(f"invariant L={n} {group}", n, partial(invariant_source, length=n, group=group))
+                for n in options["string_length"]
+            ]
+        if self.source == "digital":
+            grid = options["grid"]
+            return [
+                _Kind(f"digital {grid}×{grid} K={k}", k, partial(digital_source, grid=grid, num_cells=k))
+                for k in options["num_cells"]
+            ]
+        return [_Kind("robust", 0, robust_source)]
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
@@ -227,10 +279,14 @@ def _facts(study: xr.Dataset, risk: xr.DataArray, samples: xr.DataArray, encoder
     """What one source shows: how much data the sufficient code saves, and where the biased one stops."""
     facts = []
     if {"identity", "sufficient"} <= encoders.keys():
-        saved = (samples.sel(problem=encoders["identity"]) / samples.sel(problem=encoders["sufficient"])).to_numpy()
-        if not np.isnan(saved).all():
-            times = _span(saved[~np.isnan(saved)], ".1f")
+        itself, reached = (samples.sel(problem=encoders[name]).to_numpy() for name in ("identity", "sufficient"))
+        both, alone = ~np.isnan(itself) & ~np.isnan(reached), np.isnan(itself) & ~np.isnan(reached)
+        if both.any():
+            times = _span(itself[both] / reached[both], ".1f")
             facts.append(f"the sufficient U reaches {_TARGET} nats with {times} times less data than X itself")
+        if alone.any():
+            at = _span(reached[alone], ".0f")
+            facts.append(f"the sufficient U reaches {_TARGET} nats at n={at}, where X itself does at no length")
     if "biased" in encoders:
         loss = float(study["encoder_bias"].sel(problem=encoders["biased"]))
         longest = int(np.argmax(study["length"].values))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._numerics import nan_where, normalise
+from isjax._numerics import distribution_function, nan_where, normalise
 from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key, UInt
 
 __all__ = [
@@ -343,14 +343,11 @@ def _unsigned(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def _thresholds(p: Array) -> UInt[Array, "*batch k"]:
-    """Cumulative distribution on the integer scale; from the last cell with mass on it stands at the top."""
+    """Cumulative distribution on the integer scale."""
     unsigned = _unsigned(p.dtype)
     top = 1 << (unsigned.itemsize * 8 - 1)
     wide = p.astype(jnp.float64 if p.dtype == jnp.float64 else jnp.float32)
-    cumulative = jnp.cumsum(jnp.round(wide * float(top)).astype(unsigned), axis=-1, dtype=unsigned)
-    has_mass = (p > 0).astype(int)
-    is_last = jax.lax.cumsum(has_mass, axis=p.ndim - 1, reverse=True) <= has_mass
-    return jnp.where(is_last, jnp.asarray(top, unsigned), jnp.minimum(cumulative, jnp.asarray(top, unsigned)))
+    return distribution_function(jnp.round(wide * float(top)).astype(unsigned), top)
 
 
 def _uniform(key: Array, num_samples: int, dtype: jnp.dtype) -> UInt[Array, "n"]:

@@ -22,6 +22,14 @@ class MLP(nn.Module):
       hidden: width of each hidden layer; none makes a linear classifier.
       num_classes: how many logits.
 
+    Raises:
+      TypeError: if a width or ``num_classes`` is not an integer.
+      ValueError: if one is below 1.
+
+    Source:
+      arXiv:2405.20452, the numerical study; LeCun, Bottou, Orr and Müller, Efficient BackProp (1998), for the initial
+      weights.
+
     Examples:
       >>> network = MLP((32, 16), num_classes=4)
       >>> params = network.init(jax.random.key(0), jnp.ones((8, 3)))
@@ -98,6 +106,9 @@ def MLP32(num_classes: int) -> MLP:
       TypeError: if ``num_classes`` is not an integer.
       ValueError: if it is below 1.
 
+    Source:
+      arXiv:2405.20452, the numerical study.
+
     Examples:
       >>> MLP32(num_classes=4).hidden
       (32,)
@@ -118,6 +129,9 @@ def MLP256(num_classes: int) -> MLP:
       TypeError: if ``num_classes`` is not an integer.
       ValueError: if it is below 1.
 
+    Source:
+      arXiv:2405.20452, the numerical study.
+
     Examples:
       >>> MLP256(num_classes=4).hidden
       (256,)
@@ -137,6 +151,9 @@ def MLP1024(num_classes: int) -> MLP:
     Raises:
       TypeError: if ``num_classes`` is not an integer.
       ValueError: if it is below 1.
+
+    Source:
+      arXiv:2405.20452, the numerical study.
 
     Examples:
       >>> MLP1024(num_classes=4).hidden

@@ -1,20 +1,39 @@
-"""What an encoder loses: the mutual information loss, sufficiency, and the exact split of a risk.
+"""What an encoder loses: the mutual information loss, sufficiency, layers, and the exact split of a risk.
 
 For U = η(X), the least excess cross-entropy risk of any decoder that sees U alone is I(X;Y|U) (arXiv:2405.20452,
-Theorem 4); the encoder is sufficient where that is zero.
+Theorem 4); the encoder is sufficient where that is zero, and then Y = f(W, U) with a noise W (Theorem 1).
 """
 
+import itertools
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from isjax import _checks
-from isjax._numerics import divergence_from_log, in_base, information, information_through, normalise
-from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Joint
+from isjax._numerics import (
+    distribution_function,
+    divergence_from_log,
+    in_base,
+    information,
+    information_through,
+    nan_where,
+    normalise,
+)
+from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint
 from isjax.distributions import pushforward_unchecked
 from isjax.measures import conditional_entropy
 
-__all__ = ["RiskDecomposition", "is_sufficient", "mutual_information_loss", "risk_decomposition"]
+__all__ = [
+    "FunctionalRepresentation",
+    "RiskDecomposition",
+    "functional_representation",
+    "is_sufficient",
+    "layerwise_loss",
+    "mutual_information_loss",
+    "risk_decomposition",
+]
 
 
 def mutual_information_loss(
@@ -98,8 +117,126 @@ def is_sufficient(
     return loss <= (float(128 * jnp.finfo(loss.dtype).eps) ** 2 if tolerance is None else tolerance)
 
 
+def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) -> Float[Array, "*batch layer"]:
+    r"""Information about Y that each layer of a chain of encoders loses, in nats.
+
+    .. math:: I(X;Y \mid U_L) = \sum_{l=1}^L I(U_{l-1};Y \mid U_l), \qquad X = U_0 \to U_1 \to \dots \to U_L
+
+    Each term is a loss itself, of the code U_l of U_{l−1}: computed directly, not as a difference, so never negative.
+
+    Args:
+      joint: distribution of (X, Y), shape ``[..., x, y]``.
+      encoders: codes of X at each layer, 0 … x − 1, shape ``[..., layer, x]``; each layer's are a function of the codes
+        at the layer before. ``compact_codes`` and ``activation_codes`` make codes that are small enough.
+
+    Returns:
+      The losses, shape ``[..., layer]``; their sum is the loss of the last layer. NaN at a layer whose traced codes are
+      outside the alphabet, or no function of those before.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats, or ``encoders`` not integers: the sum needs deterministic encoders.
+      ValueError: if the codes are not of X's symbols, or, where they are concrete, outside 0 … x − 1 or no function of
+        the codes at the layer before.
+
+    Source:
+      arXiv:2405.20452, Theorem 6.
+
+    Examples:
+      >>> joint = jnp.array([[0.25, 0.0], [0.0, 0.25], [0.125, 0.125], [0.125, 0.125]])
+      >>> losses = layerwise_loss(joint, jnp.array([[0, 1, 2, 2], [0, 1, 1, 1]]))
+      >>> [round(float(loss), 3) for loss in losses]
+      [0.0, 0.131]
+    """
+    encoders = jnp.asarray(encoders)
+    _checks.deterministic(encoders, "encoders")
+    if encoders.ndim < 2 or encoders.shape[-2] == 0:
+        raise ValueError(f"encoders must have shape [..., layer, x], got shape {encoders.shape}")
+    joint, encoders, num_symbols = _checks.joint_and_encoder(joint, encoders, None, name="encoders", num_axes=2)
+    if _checks.is_concrete(encoders):
+        _refuse_broken_chain(np.asarray(encoders))
+
+    joint, encoders = _checks.one_rank(joint=(joint, 2), encoders=(encoders, 2))
+
+    def one(joint: Array, encoders: Array) -> Array:
+        before = jnp.concatenate([jnp.arange(num_symbols, dtype=encoders.dtype)[None], encoders[:-1]])
+
+        def layer(codes_before: Array, codes: Array) -> Array:
+            of_code = jax.ops.segment_max(codes, codes_before, num_symbols)  # U_l as a function of U_{l−1}
+            of_code = jnp.maximum(of_code, 0)  # that of a code that does not occur does not matter
+            is_function = jnp.all(of_code[jnp.clip(codes_before, 0, num_symbols - 1)] == codes)
+            joint_before = pushforward_unchecked(joint, codes_before, num_symbols)
+            return nan_where(~is_function, mutual_information_loss(joint_before, of_code))
+
+        return jax.vmap(layer)(before, encoders)
+
+    return jnp.vectorize(one, signature="(x,y),(l,x)->(l)")(joint, encoders)
+
+
+def _refuse_broken_chain(encoders: np.ndarray) -> None:
+    """Refuses layers of which one is not a function of the one before: the pairs must be as many as its codes."""
+    for codes in encoders.reshape(-1, *encoders.shape[-2:]):
+        for layer, (before, after) in enumerate(itertools.pairwise(codes), start=1):
+            if np.unique(np.stack([before, after]), axis=1).shape[1] > np.unique(before).size:
+                raise ValueError(f"encoders must form a chain, but layer {layer} is no function of layer {layer - 1}")
+
+
+class FunctionalRepresentation(NamedTuple):
+    """Y = outcome[W, U] with a noise W that is independent of U.
+
+    Source:
+      arXiv:2405.20452, Theorem 1.
+    """
+
+    noise: Float[Array, "*batch w"]
+    """Distribution of W."""
+    outcome: Int[Array, "*batch w u"]
+    """Y as a function of W and U."""
+
+
+def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> FunctionalRepresentation:
+    r"""Channel from U to Y as a function of U and of a noise that is independent of U.
+
+    .. math:: p(y \mid u) = \sum_w p(w)\, 1\{f(w, u) = y\}
+
+    The distribution functions of all rows cut [0, 1] into |U|(|Y| − 1) + 1 intervals, some of them empty; W is the
+    interval that a uniform number falls into, and f(w, u) the y whose step of row u holds that interval.
+
+    Args:
+      kernel: rows p(y | u), shape ``[..., u, y]``.
+
+    Returns:
+      ``FunctionalRepresentation(noise, outcome)`` of shapes ``[..., w]`` and ``[..., w, u]`` with
+      w = |U|(|Y| − 1) + 1.
+
+    Raises:
+      TypeError: if ``kernel`` does not hold floats.
+      ValueError: if it has fewer than two axes.
+
+    Source:
+      arXiv:2405.20452, Theorem 1.
+
+    Examples:
+      >>> noise, outcome = functional_representation(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
+      >>> noise.tolist(), outcome.tolist()
+      ([0.25, 0.25, 0.5], [[0, 0], [0, 1], [1, 1]])
+    """
+    kernel = _checks.probabilities(kernel, "kernel", axes="u y")
+
+    def one(kernel: Array) -> tuple[Array, Array]:
+        steps = distribution_function(kernel, 1)[:, :-1]
+        ends = jnp.sort(jnp.concatenate([steps.ravel(), jnp.ones(1, steps.dtype)]))
+        starts = jnp.concatenate([jnp.zeros(1, steps.dtype), ends[:-1]])
+        return ends - starts, jnp.sum(steps[None] <= starts[:, None, None], axis=-1).astype(int)
+
+    return FunctionalRepresentation(*jnp.vectorize(one, signature="(u,y)->(w),(w,u)")(kernel))
+
+
 class RiskDecomposition(NamedTuple):
-    """The cross-entropy risk of a decoder of U, in three parts of which none is negative."""
+    """The cross-entropy risk of a decoder of U, in three parts of which none is negative; in the unit of ``base``.
+
+    Source:
+      arXiv:2405.20452, Theorem 4.
+    """
 
     conditional_entropy: Float[Array, "*batch"]
     """H(Y|X): what no learner can avoid."""

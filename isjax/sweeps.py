@@ -55,6 +55,9 @@ class SweepSpec:
       ValueError: if an axis is empty, a value out of its range, or both or neither of ``num_steps`` and ``num_epochs``
         are given.
 
+    Source:
+      arXiv:2405.20452, the numerical study: widths, data lengths, batch sizes and learning rates.
+
     Examples:
       >>> spec = SweepSpec(hidden=((32,), (64, 64)), lengths=(64, 256), num_seeds=3, num_steps=100)
       >>> spec.num_members
@@ -141,6 +144,9 @@ class SweepResult(NamedTuple):
     """What became of every member, in nats.
 
     Axes: problem, hidden, batch_size, learning_rate, length, seed, evaluation.
+
+    Source:
+      arXiv:2405.20452, Theorem 4 for the three parts.
     """
 
     conditional_entropy: Float[Array, "problem hidden batch rate length seed evaluation"]
@@ -342,6 +348,9 @@ def configure_cpu(num_devices: int | None = None) -> None:
     Raises:
       RuntimeError: if JAX has already started.
       ValueError: if ``num_devices`` is below 1.
+
+    Source:
+      JAX's option ``jax_num_cpu_devices``.
 
     Examples:
       >>> configure_cpu(2)  # doctest: +SKIP

@@ -50,6 +50,9 @@ class TrainConfig:
       TypeError: if a number of things is not an integer.
       ValueError: if both or neither of ``num_steps`` and ``num_epochs`` are given, or one is out of its range.
 
+    Source:
+      arXiv:2405.20452, the numerical study; Mishchenko, Khaled and Richtárik, Random reshuffling (2020).
+
     Examples:
       >>> TrainConfig(num_steps=100, num_evals=3).num_steps
       100
@@ -83,7 +86,11 @@ _SCHEDULES: dict[str, Callable[[Array], Array]] = {
 
 
 class Trace(NamedTuple):
-    """What became of one training run, at its evaluations."""
+    """What became of one training run, at its evaluations.
+
+    Source:
+      arXiv:2405.20452, Theorem 4 for the split of the risk.
+    """
 
     steps: Int[Array, "evaluation"]
     """After how many steps."""

@@ -8,9 +8,8 @@ import pytest
 
 from isjax import cli, results
 
-SMALL = (
-    "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3 --num-inputs 4 --num-relevant 2".split()
-)
+SMALL_GRID = "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3".split()
+SMALL = [*SMALL_GRID, "--num-inputs", "4", "--num-relevant", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +51,24 @@ def test_epochs_take_the_place_of_the_default_steps(tmp_path):
     assert results.load(tmp_path / "study.nc")["steps"].values[0, :, -1].tolist() == [2, 4]
 
 
+SOURCES = {
+    "invariant L=4 cyclic": "--source invariant --string-length 4",
+    "invariant L=3 symmetric": "--source invariant --string-length 3 --group symmetric",
+    "robust": "--source robust",
+    "digital 3×3 K=4": "--source digital --grid 3 --num-cells 4",
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
+    words = "--hidden 4 --lengths 16 --num-seeds 1 --num-steps 5 --num-evals 2 --discriminations 0.9 --num-classes 2"
+    cli.main(["sweep", *words.split(), *SOURCES[name].split(), "--output", str(tmp_path)])
+    study = results.load(tmp_path / "study.nc")
+    assert study["problem"].values.tolist() == [f"{name} δ=0.9 / {e}" for e in ("identity", "sufficient", "biased")]
+    assert study["encoder_bias"].values[1] < 1e-9 < study["encoder_bias"].values[2]
+    assert f"{name} δ=0.9" in capsys.readouterr().out
+
+
 def test_doctor_finds_nothing_wrong(capsys):
     cli.main(["doctor"])
     out = capsys.readouterr().out
@@ -77,6 +94,10 @@ def test_every_field_of_the_spec_is_an_option(capsys):
 
 
 REFUSED = {
+    "--source digital --num-relevant 2": "--num-relevant is an option of sparse sources, not of digital ones",
+    "--group cyclic": "--group is an option of invariant sources, not of sparse ones",
+    "--source digital --grid 2 --num-cells 5": "num_cells=5, but the grid has only 4 points",
+    "--source invariant --string-length 0": "length must be at least 1, got 0",
     "--lengths 0": "lengths must be at least 1, got 0",
     "--batch-sizes 0": "batch_size must be at least 1, got 0",
     "--discriminations 1.2": "discrimination must lie in [0, 1], got 1.2",
@@ -101,8 +122,9 @@ def test_bad_input_is_refused_in_one_line_with_code_2_and_nothing_written(words,
     file = tmp_path / "file"
     file.write_text("in the way")
     output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
+    grid = SMALL_GRID if "--source" in words else SMALL
     with pytest.raises(SystemExit) as stop:
-        cli.main(["sweep", *SMALL, *words.format(file=file).split(), *output])
+        cli.main(["sweep", *grid, *words.format(file=file).split(), *output])
     assert stop.value.code == 2
     err = capsys.readouterr().err
     assert REFUSED[words] in err

@@ -1,7 +1,10 @@
 """The controlled models are what they say: exact ground truth, sufficient codes, biased codes of known loss."""
 
+import dataclasses
+import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +14,34 @@ import pytest
 import isjax
 from tests.oracles import information as oracle
 
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A source with its arguments, and how many codes it has."""
+
+    build: Callable
+    num_codes: int
+    num_classes: int
+    discrimination: float
+
+    def __call__(self, key, **options):
+        return self.build(key, num_classes=self.num_classes, discrimination=self.discrimination, **options)
+
+    def __str__(self):
+        return f"{self.build.func.__name__}-{self.num_codes}-{self.num_classes}"
+
+
 CASES = [
-    {"num_inputs": 6, "num_relevant": 3, "num_classes": 4, "discrimination": 0.8},
-    {"num_inputs": 4, "num_relevant": 4, "num_classes": 3, "discrimination": 0.3},
-    {"num_inputs": 5, "num_relevant": 1, "num_classes": 2, "discrimination": 1.0},
-    {"num_inputs": 3, "num_relevant": 2, "num_classes": 5, "discrimination": 0.6, "alphabet_size": 3},
+    Case(functools.partial(isjax.sparse_source, num_inputs=6, num_relevant=3), 8, 4, 0.8),
+    Case(functools.partial(isjax.sparse_source, num_inputs=4, num_relevant=4), 16, 3, 0.3),
+    Case(functools.partial(isjax.sparse_source, num_inputs=5, num_relevant=1), 2, 2, 1.0),
+    Case(functools.partial(isjax.sparse_source, num_inputs=3, num_relevant=2, alphabet_size=3), 9, 5, 0.6),
+    Case(functools.partial(isjax.invariant_source, length=6), 14, 4, 0.7),
+    Case(functools.partial(isjax.invariant_source, length=5, group="symmetric"), 6, 3, 0.9),
+    Case(functools.partial(isjax.robust_source), 16, 4, 0.8),
+    Case(functools.partial(isjax.digital_source, grid=(5, 8), num_cells=7), 7, 3, 0.5),
 ]
+cases = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def labels_of(source):
@@ -31,46 +56,99 @@ def channel_entropy(delta, num_classes):
     return oracle.entropy([delta + rest] + [rest] * (num_classes - 1))
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("seed", range(3))
+@cases
+@pytest.mark.parametrize("seed", range(2))
 def test_closed_forms(case, seed):
-    source = isjax.sparse_source(jax.random.key(seed), **case)
-    delta, num_classes = case["discrimination"], case["num_classes"]
-    num_codes = case.get("alphabet_size", 2) ** case["num_relevant"]
+    """H(Y|X), H(Y) and I(X;Y) from the labels alone; the sufficient code loses nothing, the biased its closed form."""
+    source = case(jax.random.key(seed))
+    delta, num_classes, codes = case.discrimination, case.num_classes, np.asarray(source.codes)
     isjax.check_distribution(source.joint, axis=(-2, -1))
-    h = channel_entropy(delta, num_classes)
-    p_label = np.bincount(labels_of(source), minlength=num_classes) / num_codes
+    assert sorted(set(codes.tolist())) == list(range(case.num_codes))
+    h, labels = channel_entropy(delta, num_classes), labels_of(source)
+    p_u = np.bincount(codes) / codes.size
+    p_label = np.bincount(labels, p_u, minlength=num_classes)
     h_y = oracle.entropy((1 - delta) / num_classes + delta * p_label)
     assert float(source.conditional_entropy) == pytest.approx(h, rel=1e-5, abs=1e-6)
     assert float(source.target_entropy) == pytest.approx(h_y, rel=1e-5)
     assert float(source.mutual_information) == pytest.approx(h_y - h, rel=1e-5, abs=1e-6)
     assert float(source.input_entropy) == pytest.approx(math.log(source.joint.shape[0]), rel=1e-5)
 
+    share = labels.size / num_classes
+    assert set(np.bincount(labels, minlength=num_classes)) <= {math.floor(share), math.ceil(share)}
 
-@pytest.mark.parametrize("case", CASES)
-def test_labels_are_balanced(case):
-    source = isjax.sparse_source(jax.random.key(7), **case)
-    labels = labels_of(source)
-    share = labels.size / case["num_classes"]
-    assert set(np.bincount(labels, minlength=case["num_classes"])) <= {math.floor(share), math.ceil(share)}
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("seed", range(5))
-def test_the_sufficient_code_loses_nothing_and_the_biased_one_loses_the_closed_form(case, seed):
-    source = isjax.sparse_source(jax.random.key(seed), **case)
     assert isjax.is_sufficient(source.joint, source.codes)
-    labels, num_classes, delta = labels_of(source), case["num_classes"], case["discrimination"]
-    merged = {int(u): int(b) for u, b in zip(source.codes, source.biased_codes, strict=True)}
-    cells = [[labels[u] for u in merged if merged[u] == b] for b in set(merged.values())]
-    # Codes are equally likely: I(X;Y|B) is what the mixture of a cell's rows has more entropy than each row.
-    rows = (1 - delta) / num_classes + delta * np.eye(num_classes)
-    mixtures = [rows[cell].mean(axis=0) for cell in cells]
-    weights = [len(cell) / labels.size for cell in cells]
-    h = channel_entropy(delta, num_classes)
+    biased = np.asarray(source.biased_codes)
+    assert all(len(set(biased[codes == u])) == 1 for u in range(case.num_codes))  # it coarsens the sufficient code
+    rows = (1 - delta) / num_classes + delta * np.eye(num_classes)[labels]
+    cells = [biased[codes == u][0] for u in range(case.num_codes)]
+    weights = np.bincount(cells, p_u)
+    mixtures = [np.average(rows, axis=0, weights=p_u * (np.array(cells) == b)) for b in range(len(weights))]
     loss = sum(w * (oracle.entropy(m) - h) for w, m in zip(weights, mixtures, strict=True))
     assert loss > 0
     assert float(isjax.mutual_information_loss(source.joint, source.biased_codes)) == pytest.approx(loss, rel=1e-5)
+
+
+@cases
+def test_every_learner_sees_its_codes_apart(case):
+    source = case(jax.random.key(3))
+    for encoder in ("identity", "sufficient", "biased"):
+        joint, codes, features = source.problem(encoder)
+        np.testing.assert_array_equal(joint, source.joint)
+        assert len(np.unique(np.asarray(features), axis=0)) == int(codes.max()) + 1 == features.shape[0]
+
+
+def test_orbits_do_not_see_shifts_and_the_symmetric_group_sees_the_number_of_ones():
+    options = {"length": 6, "num_classes": 3, "discrimination": 0.7}
+    codes = np.asarray(isjax.invariant_source(jax.random.key(0), **options).codes).reshape((2,) * 6)
+    np.testing.assert_array_equal(np.moveaxis(codes, 0, -1), codes)
+    assert codes[1, 1, 0, 0, 0, 0] != codes[1, 0, 1, 0, 0, 0]
+    codes = np.asarray(isjax.invariant_source(jax.random.key(0), **options, group="symmetric").codes)
+    ones = np.array([bin(x).count("1") for x in range(64)])
+    assert len({(a, b) for a, b in zip(codes, ones, strict=True)}) == 7
+
+
+def test_robust_code_survives_any_one_flipped_bit():
+    source = isjax.robust_source(jax.random.key(0), num_classes=4, discrimination=0.7)
+    codes = np.asarray(source.codes)
+    assert (np.bincount(codes) == 8).all()
+    codewords = [x for x in range(128) if all(codes[x] == codes[x ^ (1 << i)] for i in range(7))]
+    assert len(codewords) == 16
+    assert min(bin(a ^ b).count("1") for a, b in itertools.combinations(codewords, 2)) == 3
+
+
+def test_digital_cells_are_those_of_the_nearest_centre():
+    """Some choice of centres, one in each cell, has every point nearest to that of its cell, the first of several."""
+    source = isjax.digital_source(jax.random.key(1), grid=(4, 5), num_cells=3, num_classes=2, discrimination=0.7)
+    codes, points = np.asarray(source.codes), np.stack(np.unravel_index(np.arange(20), (4, 5)), 1)
+    squared = np.sum((points[:, None] - points) ** 2, -1)
+    choices = itertools.product(*(np.flatnonzero(codes == u) for u in range(3)))
+    assert any((np.argmin(squared[:, list(choice)], axis=1) == codes).all() for choice in choices)
+    np.testing.assert_array_equal(source.features.sum(1), np.full(20, 2))  # one row and one column
+
+
+@pytest.mark.parametrize("case", [CASES[3], CASES[5], CASES[6]], ids=str)
+def test_biased_encoder_has_the_nearest_loss_that_it_finds(case):
+    source = case(jax.random.key(0))
+    everything = float(source.mutual_information)
+    for wanted in (0.0, 0.05, 0.2, 0.5 * everything, 10.0):
+        codes = isjax.biased_encoder(source, loss=wanted)
+        found = float(isjax.mutual_information_loss(source.joint, codes))
+        assert abs(found - min(wanted, everything)) <= (0.013 if case.num_codes > 8 else 0.03)
+        np.testing.assert_array_equal(codes, isjax.biased_encoder(source, loss=wanted))
+        assert source.problem(codes).features.shape[0] == int(codes.max()) + 1
+    assert int(isjax.biased_encoder(source, loss=10.0).max()) == 0
+
+
+def test_biased_encoder_of_few_codes_is_the_nearest_of_all_partitions():
+    source = CASES[5](jax.random.key(0))  # six codes: 203 partitions
+    codes = np.asarray(source.codes)
+    partitions = {tuple(map(list(dict.fromkeys(p)).index, p)) for p in itertools.product(range(6), repeat=6)}
+    joint = np.asarray(source.joint, np.float64)
+    losses = [oracle.mutual_information_loss(joint, np.array(p)[codes], 6) for p in partitions]
+    assert len(losses) == 203  # the sixth Bell number
+    for wanted in (0.03, 0.11, 0.4):
+        found = oracle.mutual_information_loss(joint, np.asarray(isjax.biased_encoder(source, loss=wanted)), 6)
+        assert abs(found - wanted) == pytest.approx(np.min(np.abs(np.array(losses) - wanted)), abs=1e-6)
 
 
 def test_without_discrimination_nothing_is_lost():

@@ -1,14 +1,17 @@
 """What an encoder loses, whether it is sufficient, and how a risk splits."""
 
 import functools
+import itertools
 import math
 
 import chex
+import flax.linen as nn
 import hypothesis
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import strategies as st
 
@@ -156,6 +159,129 @@ def _equations(jaxpr):
         yield equation
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
             yield from _equations(inner)
+
+
+# --- layers -------------------------------------------------------------------------------------------------------
+
+
+@theorem(joint=joints((4, 3)), layers=st.tuples(*[codes(4, 4)] * 3))
+def test_losses_of_layers_add_up_to_that_of_the_last(joint, layers, dtype):
+    """Theorem 6: I(X;Y|U_L) = Σ I(U_{l−1};Y|U_l), each of them never negative and itself a conditional information."""
+    joint, chain = joint.astype(dtype), list(itertools.accumulate(layers, lambda before, after: after[before]))
+    losses = jitted(isjax.layerwise_loss)(joint, np.array(chain))
+    chex.assert_type(losses, dtype)
+    assert (losses >= 0).all()
+    total = jitted(isjax.mutual_information_loss)(joint, chain[-1])
+    np.testing.assert_allclose(losses.sum(), total, **close(dtype, 8))
+    for loss_of_layer, (before, after) in zip(losses, itertools.pairwise([np.arange(4), *chain]), strict=True):
+        joint_before, joint_after = (oracle.rows(u, 4).T @ joint.astype(np.float64) for u in (before, after))
+        lost = oracle.mutual_information(joint_before) - oracle.mutual_information(joint_after)
+        np.testing.assert_allclose(loss_of_layer, lost, **close(dtype))
+
+
+def test_layers_of_a_batch_broadcast():
+    rng = np.random.default_rng(2)
+    joint = masses(rng, (3, 1, 12), np.float32).reshape(3, 1, 4, 3)
+    chains = np.stack([np.stack([first, second[first]]) for first, second in rng.integers(0, 4, (5, 2, 4))])
+    losses = isjax.layerwise_loss(joint, chains)
+    assert losses.shape == (3, 5, 2)
+    one = isjax.layerwise_loss(joint[1, 0], chains[3])
+    np.testing.assert_allclose(losses[1, 3], one, **close("float32"))
+
+
+def test_traced_layers_that_are_no_chain_are_nan():
+    joint = np.full((3, 2), 1 / 6, np.float32)
+    layerwise = jitted(isjax.layerwise_loss)
+    broken = layerwise(joint, np.array([[0, 0, 1], [0, 1, 1], [0, 1, 1]]))
+    np.testing.assert_array_equal(np.isnan(broken), [False, True, False])
+    for outside in (-1, 3):
+        assert np.isnan(layerwise(joint, np.array([[0, 1, outside], [0, 0, 0]]))).all()
+
+
+class QuantisedMLP(nn.Module):
+    """256 units, then 3 bits, then one: two layers whose forward pass quantises; gradients pass straight through."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        def bits(x):
+            hard = jnp.where(x > 0, 1, -1).astype(x.dtype)
+            return hard + jnp.tanh(x) - jax.lax.stop_gradient(jnp.tanh(x))
+
+        hidden = nn.relu(nn.Dense(256)(inputs))
+        narrow = bits(nn.Dense(3)(hidden))
+        narrower = bits(nn.Dense(1)(nn.relu(nn.Dense(16)(narrow))))
+        return [hidden, narrow, narrower, nn.Dense(4)(narrower)]
+
+
+def test_layers_of_a_trained_network_that_quantises_lose_what_its_last_layer_loses():
+    source = isjax.sparse_source(jax.random.key(1), num_inputs=5, num_relevant=3, num_classes=4, discrimination=0.9)
+    network, optimizer = QuantisedMLP(), optax.sgd(0.3)
+    params = network.init(jax.random.key(2), source.features)
+
+    def split(params):
+        log_decoder = jax.nn.log_softmax(network.apply(params, source.features)[-1])
+        return isjax.risk_decomposition(source.joint, log_decoder)
+
+    def step(state, _):
+        params, state = state
+        updates, state = optimizer.update(jax.grad(lambda params: split(params).risk)(params), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    train = jax.jit(lambda params: jax.lax.scan(step, (params, optimizer.init(params)), None, 200)[0][0])
+    trained = train(params)
+    assert split(trained).risk < split(params).risk - 0.1
+    layers = jnp.stack([isjax.activation_codes(a) for a in network.apply(trained, source.features)])
+    assert [len(np.unique(codes)) for codes in layers[:1]] == [32]
+    losses = isjax.layerwise_loss(source.joint, layers)
+    last = isjax.mutual_information_loss(source.joint, layers[-1])
+    np.testing.assert_allclose(losses.sum(), last, rtol=1e-5)
+    assert losses[0] == 0  # 256 real numbers tell every input apart
+    assert (losses[1:3] > 1e-3).all()  # three bits lose something, and so does one of them
+    assert losses[3] == 0
+    assert split(trained).decoder_error > last  # no decoder does better than what its code keeps
+
+
+# --- functional representation ------------------------------------------------------------------------------------
+
+
+@theorem(kernel=kernels(3, 4))
+def test_a_channel_is_a_function_of_its_input_and_an_independent_noise(kernel, dtype):
+    """Theorem 1: p(y|u) = Σ_w p(w) 1{f(w, u) = y}, where p(w) does not depend on u."""
+    kernel = kernel.astype(dtype)
+    noise, outcome = jitted(isjax.functional_representation)(kernel)
+    assert noise.shape == (3 * 3 + 1,)
+    assert noise.dtype == dtype
+    assert (noise >= 0).all()
+    np.testing.assert_allclose(noise.sum(), 1, **close(dtype, 2))
+    rebuilt = np.einsum("w,wuy->uy", np.float64(noise), np.asarray(outcome)[..., None] == np.arange(4))
+    np.testing.assert_allclose(rebuilt, kernel, rtol=0, atol=8 * float(jnp.finfo(dtype).eps))
+    assert not rebuilt[kernel == 0].any()
+
+
+def test_functional_representations_of_a_batch_and_of_one_class():
+    kernel = masses(np.random.default_rng(3), (2, 5, 3, 4), np.float32, smallest=1e-6)
+    noise, outcome = isjax.functional_representation(kernel)
+    assert noise.shape == (2, 5, 10)
+    assert outcome.shape == (2, 5, 10, 3)
+    one = isjax.functional_representation(kernel[1, 2])
+    np.testing.assert_array_equal(outcome[1, 2], one.outcome)
+    only = isjax.functional_representation(np.ones((3, 1), np.float32))
+    assert (only.noise.tolist(), only.outcome.tolist()) == ([1.0], [[0, 0, 0]])
+
+
+def test_sampling_the_noise_samples_the_model():
+    """Y = f(W, η(X)) with W drawn apart from X has the joint distribution of (X, Y): the null is a W that is not."""
+    source = isjax.robust_source(jax.random.key(0), num_classes=3, discrimination=0.7)
+    p_y_given_u = isjax.conditional_y_given_x(isjax.pushforward(source.joint, source.codes, num_codes=16))
+    noise, outcome = isjax.functional_representation(p_y_given_u)
+    key_w, key_x = jax.random.split(jax.random.key(1))
+    w = jax.random.choice(key_w, noise.size, (20_000,), p=noise)
+    x = jax.random.randint(key_x, (20_000,), 0, 128)
+    sampled = isjax.empirical_joint(source.codes[x], outcome[w, source.codes[x]], shape=(16, 3))
+    exact = isjax.pushforward(source.joint, source.codes, num_codes=16)
+    assert isjax.total_variation(sampled, exact, axis=(0, 1)) < 0.03
+    dependent = isjax.empirical_joint(source.codes[x], outcome[x % noise.size, source.codes[x]], shape=(16, 3))
+    assert isjax.total_variation(dependent, exact, axis=(0, 1)) > 0.1
 
 
 # --- risk ---------------------------------------------------------------------------------------------------------

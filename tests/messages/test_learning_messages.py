@@ -33,6 +33,68 @@ def test_sources(changed, error, message):
         isjax.sparse_source(jax.random.key(0), **SPARSE | changed)
 
 
+INVARIANT = {"length": 5, "num_classes": 3, "discrimination": 0.8}
+DIGITAL = {"grid": 5, "num_cells": 6, "num_classes": 3, "discrimination": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "error", "message"),
+    [
+        (isjax.invariant_source, INVARIANT | {"length": 0}, ValueError, "length must be at least 1, got 0"),
+        (
+            isjax.invariant_source,
+            INVARIANT | {"length": 25},
+            ValueError,
+            r"2\*\*length must be at most 2\*\*24",
+        ),
+        (isjax.invariant_source, INVARIANT | {"group": "dihedral"}, ValueError, "group must be one of 'cyclic', 'symm"),
+        (
+            isjax.invariant_source,
+            INVARIANT | {"num_classes": 9},
+            ValueError,
+            "num_classes=9, but there are only 8",
+        ),
+        (
+            isjax.robust_source,
+            {"num_classes": 17, "discrimination": 0.5},
+            ValueError,
+            "but there are only 16 codes",
+        ),
+        (isjax.digital_source, DIGITAL | {"grid": 0}, ValueError, "grid must be at least 1, got 0"),
+        (
+            isjax.digital_source,
+            DIGITAL | {"grid": (2, 2, 2)},
+            ValueError,
+            r"grid must be one number or \(rows",
+        ),
+        (isjax.digital_source, DIGITAL | {"grid": 2.5}, TypeError, "grid must be an integer, got 2.5"),
+        (
+            isjax.digital_source,
+            DIGITAL | {"grid": 2**13},
+            ValueError,
+            r"grid must have at most 2\*\*24 points",
+        ),
+        (
+            isjax.digital_source,
+            DIGITAL | {"num_cells": 26},
+            ValueError,
+            "num_cells=26, but the grid has only 25",
+        ),
+        (isjax.digital_source, DIGITAL | {"num_cells": 1}, ValueError, "num_cells must be at least 2, got 1"),
+    ],
+)
+def test_other_sources(build, options, error, message):
+    with pytest.raises(error, match=message):
+        build(jax.random.key(0), **options)
+
+
+@pytest.mark.parametrize("loss", [-0.1, float("nan"), float("inf")])
+def test_biased_encoders(loss):
+    source = isjax.sparse_source(jax.random.key(0), **SPARSE)
+    with pytest.raises(ValueError, match=f"loss must be at least 0 and finite, got {loss}"):
+        isjax.biased_encoder(source, loss=loss)
+
+
 @pytest.mark.parametrize(
     ("encoder", "error", "message"),
     [

@@ -52,6 +52,8 @@ RIGHT = {
     "mutual_information_loss": {"joint": JOINT, "encoder": CODES},
     "is_sufficient": {"joint": JOINT, "encoder": CODES},
     "risk_decomposition": {"joint": JOINT, "log_decoder": LOG_Q, "encoder": CODES},
+    "minimal_sufficient_encoder": {"joint": JOINT},
+    "layerwise_loss": {"joint": JOINT, "encoders": np.stack([CODES, CODES])},
 }
 PROBABILITIES = [
     (f, arg)
@@ -68,7 +70,7 @@ WITH_BASE = [
     f
     for f in RIGHT
     if f.split("_")[-1] in ("entropy", "divergence", "information", "correlation", "loss", "decomposition")
-    and f != "tsallis_entropy"
+    and f not in ("tsallis_entropy", "layerwise_loss")
 ]
 WITH_CODES = ["pushforward", "mutual_information_loss", "is_sufficient"]
 
@@ -199,6 +201,67 @@ def test_codes(name):
     refused(TypeError, "num_codes must be an integer, got True", call, name, num_codes=True)
     message = "num_codes=3, but encoder has rows over 2 codes"
     refused(ValueError, message, call, name, encoder=ROWS, num_codes=3)
+
+
+@pytest.mark.parametrize(
+    ("encoders", "error", "message"),
+    [
+        (ROWS[None], TypeError, "encoders must hold integer codes here, got dtype float32"),
+        (CODES, ValueError, "encoders must have shape [..., layer, x], got shape (3,)"),
+        (np.zeros((0, 3), int), ValueError, "encoders must have shape [..., layer, x], got shape (0, 3)"),
+        (np.zeros((2, 4), int), ValueError, "encoders has 4 rows, but X has 3 symbols in joint of shape (3, 2)"),
+        (np.array([[0, 1, 3]]), ValueError, "encoders has code 3, but codes must lie in 0…2"),
+        (
+            np.array([[0, 0, 1], [0, 1, 1]]),
+            ValueError,
+            "encoders must form a chain, but layer 1 is no function of layer 0",
+        ),
+    ],
+)
+def test_layers(encoders, error, message):
+    refused(error, message, call, "layerwise_loss", encoders=encoders)
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "options", "error", "message"),
+    [
+        ("encoder_kernel", [CODES + 1], {"num_codes": 2}, ValueError, "encoder has code 2, but codes must lie in 0…1"),
+        ("encoder_kernel", [ROWS], {"num_codes": 3}, ValueError, "num_codes=3, but encoder has rows over 2 codes"),
+        ("encoder_kernel", [P > 0], {"num_codes": 3}, TypeError, "encoder must hold integer codes or floating-point"),
+        ("encoder_kernel", [P], {"num_codes": 3}, ValueError, "encoder of floats must have shape [..., x, u]"),
+        ("compose_encoders", [CODES, CODES[:1]], {}, ValueError, "first has code 1, but codes must lie in 0…0"),
+        ("compose_encoders", [ROWS, CODES], {}, ValueError, "second has 3 rows, but first has 2 codes, shape (3, 2)"),
+        ("compose_encoders", [CODES, np.array([0, 5])], {}, ValueError, "second has code 5, but codes must lie in 0…1"),
+        ("compose_encoders", [CODES, np.array(0)], {}, ValueError, "second must have shape [..., x], got shape ()"),
+        ("compact_codes", [P], {}, TypeError, "codes must hold integer codes here, got dtype float32"),
+        ("compact_codes", [np.array(3)], {}, ValueError, "codes must have shape [..., x] with x at least 1, got shape"),
+        ("orbit_encoder", [P[None]], {}, TypeError, "permutations must hold integer codes here, got dtype float32"),
+        ("orbit_encoder", [CODES], {}, ValueError, "permutations must have shape [g, x], got shape (3,)"),
+        (
+            "orbit_encoder",
+            [np.array([[1, 0, 2], [0, 0, 1]])],
+            {},
+            ValueError,
+            "permutations must hold permutations of 0…2, but row 1 is none",
+        ),
+        ("random_encoder", [KEY, 3, 4], {}, ValueError, "num_codes=4, but there are only num_symbols=3 symbols"),
+        ("random_encoder", [KEY, 3, 0], {}, ValueError, "num_codes must be at least 1, got 0"),
+        (
+            "minimal_sufficient_encoder",
+            [JOINT],
+            {"tolerance": -1.0},
+            ValueError,
+            "tolerance must be at least 0, got",
+        ),
+        ("activation_codes", [CODES[None]], {}, TypeError, "activations must hold floating-point activations, got"),
+        ("activation_codes", [P], {}, ValueError, "activations must have shape [..., x, d], got shape (4,)"),
+        ("activation_codes", [TRIPLE], {}, ValueError, "activations must have shape [x, d], got shape (2, 2, 2)"),
+        ("functional_representation", [P], {}, ValueError, "kernel must have shape [..., u, y], got shape (4,)"),
+        ("functional_representation", [CODES], {}, TypeError, "kernel must hold floating-point probabilities, got"),
+    ],
+)
+def test_encoders_and_representations(f, args, options, error, message):
+    refused(error, message, getattr(isjax, f), *args, **options)
 
 
 def test_traced_codes_outside_their_alphabet_give_nan():
