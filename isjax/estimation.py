@@ -8,13 +8,12 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma, gammaincc, ndtri
-from jaxtyping import PyTree
 
 from isjax import _checks
 from isjax._numerics import divergence_terms, in_base, nan_where, normalise, safe_divide, xlogx
@@ -238,14 +237,16 @@ def estimate_information_loss(
 
 def _samples(
     x: ArrayLike, y: ArrayLike, u: ArrayLike, shape: tuple[int, int, int]
-) -> tuple[list[Array], tuple[int, int, int]]:
+) -> tuple[tuple[Array, Array, Array], tuple[int, int, int]]:
     """Samples of X, Y and U, checked, and the sizes of their alphabets."""
-    sizes = tuple(_checks.count(size, "shape") for size in shape)
-    if len(sizes) != 3:
+    if len(shape) != 3:
         raise ValueError(f"shape must be (|X|, |Y|, |U|), got {shape}")
+    num_x, num_y, num_u = (_checks.count(size, "shape") for size in shape)
+    sizes = (num_x, num_y, num_u)
     x, y, u = (_checks.symbols(s, k, name) for s, k, name in zip((x, y, u), sizes, "xyu", strict=True))
     _checks.same_length(x=x, y=y, u=u)
-    return _checks.one_rank(x=(x, 1), y=(y, 1), u=(u, 1)), sizes
+    x, y, u = _checks.one_rank(x=(x, 1), y=(y, 1), u=(u, 1))
+    return (x, y, u), sizes
 
 
 def _outside(x: Array, y: Array, u: Array, sizes: tuple[int, int, int]) -> Array:
@@ -377,8 +378,6 @@ def _degrees_of_freedom(cells: Cells) -> Array:
 def _chunked(draw: Callable[[Array], Array], keys: Array, width: int) -> Array:
     """``draw`` of each key, of so many numbers, as many at once as make 2²⁰ and at most 1024: memory is bounded."""
     num = keys.shape[0]
-    if num == 0:
-        return jax.vmap(draw)(keys)
     num_chunks = -(-num // max(1, min(1024, 2**20 // width)))
     chunk = -(-num // num_chunks)
     padded = keys[jnp.arange(num_chunks * chunk) % num].reshape(num_chunks, chunk)  # one program, without a remainder
@@ -390,7 +389,11 @@ def _chunked(draw: Callable[[Array], Array], keys: Array, width: int) -> Array:
 
 
 class SufficiencyTest(NamedTuple):
-    """What a sample says against the hypothesis that U is sufficient for Y."""
+    """What a sample says against the hypothesis that U is sufficient for Y.
+
+    Source:
+      Wilks (1938); Phipson and Smyth (2010).
+    """
 
     statistic: Float[Array, ""]
     """G = 2N Î(X;Y|U), nats, by the plug-in."""
@@ -429,7 +432,7 @@ def sufficiency_test(
       y: symbols of Y, shape ``[n]``.
       u: codes, shape ``[n]``.
       shape: the alphabet sizes (|X|, |Y|, |U|).
-      num_permutations: B, static; zero leaves the permutation's p-value at 1.
+      num_permutations: B, static; the smallest p-value there can be is 1/(1 + B).
 
     Returns:
       ``SufficiencyTest(statistic, degrees_of_freedom, p_value, permutation_p_value)``, scalars. Without degrees of
@@ -438,7 +441,7 @@ def sufficiency_test(
     Raises:
       TypeError: if a sample does not hold integers.
       ValueError: if a sample has more than one axis or is empty, the lengths differ, a concrete symbol is outside its
-        alphabet, ``shape`` has not three sizes, or ``num_permutations`` is negative.
+        alphabet, ``shape`` has not three sizes, or ``num_permutations`` is below 1.
 
     Source:
       Wilks (1938) for the limit; Phipson and Smyth, Permutation p-values should never be zero (2010);
@@ -451,7 +454,7 @@ def sufficiency_test(
       [554.518, 2.0, 0.0, 0.01]
     """
     samples, sizes = _samples(x, y, u, shape)
-    num_permutations = _checks.count(num_permutations, "num_permutations", at_least=0)
+    num_permutations = _checks.count(num_permutations, "num_permutations")
     if samples[0].ndim > 1:
         raise ValueError(f"samples must have shape [n], got {samples[0].shape}: map over a batch with jax.vmap")
     n = samples[0].size
@@ -595,7 +598,11 @@ def _stirling(n: Array) -> Array:
 
 
 class Interval(NamedTuple):
-    """A statistic and an interval for what it estimates."""
+    """A statistic and an interval for what it estimates.
+
+    Source:
+      Davison and Hinkley (1997), section 5.2.1.
+    """
 
     estimate: Float[Array, "*shape"]
     """The statistic of the data."""
@@ -607,8 +614,8 @@ class Interval(NamedTuple):
 
 def bootstrap(
     key: Key[Array, ""],
-    statistic: Callable[[PyTree], Float[Array, "*shape"]],
-    data: PyTree[ArrayLike],
+    statistic: Callable[[Any], Float[Array, "*shape"]],
+    data: Any,  # noqa: ANN401 — a pytree
     *,
     num_resamples: int = 999,
     confidence: float = 0.95,

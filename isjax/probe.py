@@ -17,7 +17,11 @@ __all__ = ["LayerLosses", "layer_losses"]
 
 
 class LayerLosses(NamedTuple):
-    """The code that each layer of a network makes of X, and what it loses about Y."""
+    """The code that each layer of a network makes of X, and what it loses about Y.
+
+    Source:
+      arXiv:2405.20452, Theorem 6.
+    """
 
     codes: Int[Array, "layer x"]
     """Codes of the inputs, 0 … num_codes − 1 in order of first appearance."""

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from tests.test_sufficiency import _equations
 pytestmark = pytest.mark.usefixtures("strict")
 METHODS = ("plug_in", "miller_madow", "grassberger", "chao_shen", "james_stein")
 KEY = jax.random.key(0)
+SHAPE = (20, 2, 2)  # of twenty samples: several tests share a program
 
 
 def close(dtype):
@@ -119,7 +119,8 @@ def test_constant_code_loses_all_and_the_input_itself_nothing():
     nothing = by_every_method(isjax.estimate_information_loss, shape=(4, 3, 4))(x, y, x)
     counts = oracle.table(x, y, np.zeros(60, int), (4, 3, 1))[:, :, 0]
     for method in METHODS:
-        information = oracle.mutual_information(counts, method)
+        of_constant = oracle.entropy([60], method)  # which is zero, but not by Grassberger's
+        information = oracle.mutual_information(counts, method) - of_constant
         np.testing.assert_allclose(everything[method], information, **close("float32"))
         if method != "james_stein":  # which gives mass to codes that are not the input
             np.testing.assert_allclose(nothing[method], 0, atol=1e-5)
@@ -183,12 +184,12 @@ def test_no_samples_and_negative_counts_give_nan():
 
 
 @pytest.mark.parametrize("wrong", range(3))
-@pytest.mark.parametrize("symbol", [-1, 7])
+@pytest.mark.parametrize("symbol", [-1, 20])
 def test_traced_symbol_outside_its_alphabet_gives_nan(wrong, symbol):
-    xyu = [s.copy() for s in samples(11, (3, 4, 2), 20)]
+    xyu = [s.copy() for s in samples(11, SHAPE, 20)]
     xyu[wrong][5] = symbol
-    assert np.isnan(jitted(isjax.estimate_information_loss, shape=(3, 4, 2), method="plug_in")(*xyu))
-    assert np.isnan(jitted(isjax.sufficiency_test, shape=(3, 4, 2), num_permutations=9)(KEY, *xyu)).all()
+    assert np.isnan(jitted(isjax.estimate_information_loss, shape=SHAPE, method="plug_in")(*xyu))
+    assert np.isnan(jitted(isjax.sufficiency_test, shape=SHAPE, num_permutations=199)(KEY, *xyu)).all()
 
 
 # --- draws of cells -------------------------------------------------------------------------------------------------
@@ -219,49 +220,49 @@ def test_p_values_are_those_of_all_permutations(num_x):
     num, num_permutations = 6, 8192
     x, y, u = samples(12, (3, 3, 2), 7, num)
     x[0], y[0], u[0] = [0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1], 0
+    x[1] = u[1]
     test = functools.partial(isjax.sufficiency_test, shape=(num_x, 3, 2), num_permutations=num_permutations)
     result = jax.jit(jax.vmap(test))(jax.random.split(KEY, num), x, y, u)
     for i, one in enumerate(zip(x, y, u, strict=True)):
         expected = oracle.permutation_p_value(*one, (3, 3, 2))
         deviation = math.sqrt(expected * (1 - expected) / num_permutations)
         assert abs(result.permutation_p_value[i] - expected) <= 4 * deviation + 1 / num_permutations
-        freedom = oracle.degrees_of_freedom(*one, (3, 3, 2))
+        freedom = int(oracle.degrees_of_freedom(*one, (3, 3, 2)))
         assert result.degrees_of_freedom[i] == freedom
         np.testing.assert_allclose(result.statistic[i], oracle.statistic(*one, (3, 3, 2)), rtol=1e-5, atol=1e-5)
         limit = scipy.stats.chi2.sf(result.statistic[i], freedom) if freedom else 1
         np.testing.assert_allclose(result.p_value[i], limit, rtol=1e-4)
-    assert {0, 1} <= set(np.sign(np.asarray(result.degrees_of_freedom)))
 
 
 @pytest.mark.parametrize("num_x", [20, 2000], ids=["drawn by cells", "permuted by sorting"])
 def test_permutations_that_change_nothing_all_count(num_x):
     """Every input once: all permutations give one statistic, in other orders of its terms."""
     x, y, u = np.arange(20), np.arange(20) % 2, np.arange(20) // 10
-    result = jitted(isjax.sufficiency_test, shape=(num_x, 2, 2), num_permutations=199)(KEY, x, y, u)
+    shape = (num_x, *SHAPE[1:])
+    result = jitted(isjax.sufficiency_test, shape=shape, num_permutations=199)(KEY, x, y, u)
     assert result.degrees_of_freedom == 18
     assert result.permutation_p_value == 1
 
 
-def test_no_degrees_of_freedom_and_no_permutations_give_one():
-    x, y, _ = samples(13, (4, 3, 1), 30)
-    result = jitted(isjax.sufficiency_test, shape=(4, 3, 4), num_permutations=99)(KEY, x, y, x)
-    np.testing.assert_array_equal(result, [0, 0, 1, 1])
-    none = jitted(isjax.sufficiency_test, shape=(4, 3, 1), num_permutations=0)(KEY, x, y, np.zeros(30, int))
-    assert none.permutation_p_value == 1
-    assert none.p_value < 1
+def test_no_degrees_of_freedom_give_one():
+    x, y, u = samples(13, (2, 2, 2), 20)
+    for degenerate in ((x, y, x), (x, y, y), (x, np.zeros_like(y), u)):
+        result = jitted(isjax.sufficiency_test, shape=SHAPE, num_permutations=199)(KEY, *degenerate)
+        np.testing.assert_array_equal(result, [0, 0, 1, 1])
 
 
-def test_small_expected_counts_are_warned_of():
-    """Twenty a cell and none; five and a warning; under jit none, since values are not at hand."""
-    for per_cell, expected in ((20, []), (5, ["the smallest expected count is 5, below 10"])):
-        x, y = np.tile(np.repeat(np.arange(2), 2), per_cell), np.tile(np.arange(2), 2 * per_cell)
-        for f in (lambda g: g, jax.jit):
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                test = functools.partial(isjax.sufficiency_test, shape=(2, 2, 1), num_permutations=9)
-                f(test)(KEY, x, y, np.zeros_like(x))
-            messages = [str(w.message)[:42] for w in caught if issubclass(w.category, RuntimeWarning)]
-            assert messages == (expected if f is not jax.jit else [])
+def test_small_expected_counts_are_warned_of_where_values_are_at_hand():
+    x, y = np.tile([0, 0, 1, 1], 5), np.tile([0, 1], 10)
+    test = functools.partial(isjax.sufficiency_test, shape=SHAPE, num_permutations=199)
+    with pytest.warns(RuntimeWarning, match="the smallest expected count is 5, below 10: p_value"):
+        eagerly = test(KEY, x, y, np.zeros_like(x))
+    traced = jitted(isjax.sufficiency_test, shape=SHAPE, num_permutations=199)(KEY, x, y, np.zeros_like(x))
+    np.testing.assert_allclose(eagerly, traced, rtol=1e-6, atol=1e-6)
+    x, y, u = samples(16, (4, 3, 2), 60)
+    counts = oracle.table(x, y, u, (4, 3, 2))
+    expected = min((s.sum(1)[:, None] * s.sum(0) / s.sum()).min() for s in counts.transpose(2, 0, 1))
+    smallest = estimation.smallest_expected_count(estimation.occupied_cells(*map(jnp.asarray, (x, y, u)), (4, 3, 2)))
+    np.testing.assert_allclose(smallest, expected, rtol=1e-6)
 
 
 # Alphabets (8, 4, 3), (16, 4, 4), (32, 8, 4) and (4, 2, 2), in one program: symbols without mass make smaller ones.
@@ -285,7 +286,7 @@ def simulated_tests(key, joint, codes, num_tests):
     def one(key):
         of_sample, of_test = jax.random.split(key)
         x, y = isjax.sample(of_sample, joint, 300)
-        return isjax.sufficiency_test(of_test, x, y, codes[x], shape=(32, 8, 4), num_permutations=39)
+        return isjax.sufficiency_test(of_test, x, y, codes[x], shape=(32, 8, 4), num_permutations=19)
 
     return jax.lax.map(jax.vmap(one), jax.random.split(key, (num_tests // 16, 16)))
 
@@ -301,7 +302,7 @@ def test_size_at_the_null_is_nominal_and_power_is_not():
     assert 0.035 <= limit[3] <= 0.07
     assert limit[2] > 0.15  # expected counts of one: here the limit's size is several times the nominal one
     joints, codes, losses = padded_models(1.0)
-    assert (losses > 0.1).all()
+    assert (losses > 0.04).all()
     for i in range(len(ALPHABETS)):
         assert np.mean(np.asarray(simulated_tests(KEY, joints[i], codes[i], 64).permutation_p_value) <= 0.0501) > 0.9
 

@@ -16,14 +16,14 @@ SOURCE = isjax.sparse_source(KEY, num_inputs=4, num_relevant=2, num_classes=2, d
 LOST = isjax.mutual_information(SOURCE.joint)  # all there is
 
 
-def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose(transform):
+def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose():
     """Layers of all coordinates, of two, of one, and of none: a chain, whose own losses add up."""
 
     def network(x):
         return [x @ jnp.diag(jnp.arange(1.0, 5)), x[:, 1:3], jnp.tanh(x[:, 2:3]), 0 * x[:, :1] + 7]
 
     kept = [(0, 1, 2, 3), (1, 2), (2,), ()]
-    result = transform(functools.partial(isjax.layer_losses, network))(SOURCE.features, SOURCE.joint)
+    result = jax.jit(functools.partial(isjax.layer_losses, network))(SOURCE.features, SOURCE.joint)
     encoders = [isjax.coordinate_encoder((2,) * 4, kept_) for kept_ in kept]
     expected = [isjax.mutual_information_loss(SOURCE.joint, encoder) for encoder in encoders]
     np.testing.assert_allclose(result.losses, expected, rtol=1e-5, atol=1e-7)
@@ -36,8 +36,8 @@ def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose(transf
 
 
 def test_codes_that_are_no_function_of_those_before_are_no_chain():
-    result = isjax.layer_losses(lambda x: [x[:, :1], x[:, 1:]], SOURCE.features, SOURCE.joint)
-    assert not result.is_chain
+    probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x[:, :1], x[:, 1:]]))
+    assert not probe(SOURCE.features, SOURCE.joint).is_chain
 
 
 def test_networks_of_every_kind_are_probed_alike():
@@ -45,7 +45,8 @@ def test_networks_of_every_kind_are_probed_alike():
     x, width = SOURCE.features, 0.5
     network = isjax.MLP((6, 5), num_classes=2)
     params = network.init(KEY, x)
-    ours = isjax.layer_losses(functools.partial(network.apply, params, method=network.activations), x, SOURCE.joint, bin_width=width)  # fmt: skip
+    activations = functools.partial(network.apply, params, method=network.activations)
+    ours = isjax.layer_losses(activations, x, SOURCE.joint, bin_width=width)
     assert ours.codes.shape == (3, 16)
 
     kernels = [np.asarray(params["params"][f"Dense_{i}"]["kernel"]) for i in range(2)]
@@ -94,8 +95,8 @@ def test_wider_bins_tell_fewer_inputs_apart_until_all_is_lost_and_none_loses_not
     params = network.init(KEY, SOURCE.features)
     activations = functools.partial(network.apply, params, method=network.activations)
     probe = functools.partial(isjax.layer_losses, activations, SOURCE.features, SOURCE.joint)
-    np.testing.assert_array_equal(probe().losses, 0)
-    losses = np.array([probe(bin_width=width).losses for width in (1e-4, 1.0, 100.0)])
+    np.testing.assert_array_equal(jax.jit(probe)().losses, 0)
+    losses = jax.jit(jax.vmap(lambda width: probe(bin_width=width)))(jnp.array([1e-4, 1.0, 100.0])).losses
     np.testing.assert_allclose(losses[0], 0, atol=1e-7)
     np.testing.assert_allclose(losses[-1], LOST, rtol=1e-5)
     assert (losses[1] <= LOST + 1e-6).all()
@@ -111,7 +112,7 @@ def test_bins_are_centred_on_the_multiples_of_their_width():
 def test_a_target_without_information_is_never_lost():
     """The null: Y independent of X."""
     joint = isjax.product_distribution(isjax.marginal_x(SOURCE.joint), jnp.array([0.5, 0.5]))
-    losses = isjax.layer_losses(lambda x: [x[:, :1], 0 * x], SOURCE.features, joint).losses
+    losses = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x[:, :1], 0 * x]))(SOURCE.features, joint).losses
     np.testing.assert_allclose(losses, 0, atol=1e-7)
 
 
@@ -121,16 +122,18 @@ def test_along_training_by_vmap():
     initial = network.init(KEY, SOURCE.features)
     along = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, 0 * leaf]), initial)
 
+    @jax.jit
     def probe(params):
         activations = functools.partial(network.apply, params, method=network.activations)
         return isjax.layer_losses(activations, SOURCE.features, SOURCE.joint, bin_width=1.0)
 
-    losses = jax.jit(jax.vmap(probe))(along).losses
+    losses = jax.vmap(probe)(along).losses
     assert losses.shape == (3, 2)
     np.testing.assert_allclose(losses[0], probe(initial).losses, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(losses[2], LOST, rtol=1e-5)
 
 
 def test_activations_that_are_not_finite_give_nan():
-    losses = isjax.layer_losses(lambda x: [x, x / 0 * 0, x], SOURCE.features, SOURCE.joint).losses
+    probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x, x / 0 * 0, x]))
+    losses = probe(SOURCE.features, SOURCE.joint).losses
     np.testing.assert_array_equal(np.isnan(losses), [False, True, False])
