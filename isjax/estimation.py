@@ -422,6 +422,19 @@ def sufficiency_test(
     p-value of B permutations is exact at any n. G tends to a χ² variable, whose p-value needs no permutation but is too
     small where expected counts are; where the smallest of them is below 10 and values are concrete, a warning says so.
 
+    Rejections at nominal 5 %, of 2000 simulated tests with 399 permutations (``benchmarks/calibration.py``):
+
+    ==================  =====  ====================  =====  ============  =======================
+    alphabet sizes      n      smallest expected     χ²     permutations  power at 0.03 nats
+    ==================  =====  ====================  =====  ============  =======================
+    (4, 2, 2)             300                    25  5.7 %         5.4 %                     98 %
+    (8, 4, 3)             300                   2.1  7.4 %         5.6 %                     76 %
+    (16, 4, 4)            300                   0.6   12 %         5.2 %                     55 %
+    (32, 8, 4)            300                  0.07   24 %         4.5 %                     21 %
+    (8, 4, 3)            1000                   8.1  5.2 %         4.7 %                    100 %
+    (32, 8, 4)           1000                   0.5   30 %         4.9 %                     83 %
+    ==================  =====  ====================  =====  ============  =======================
+
     Where |X||Y| and |U||Y| are at most 4n permuted counts are drawn cell by cell from their hypergeometric
     distributions, at a cost that hardly grows with n; elsewhere samples are permuted, by sorting. In chunks: memory
     does not grow with the number of permutations.
@@ -629,7 +642,11 @@ def bootstrap(
     the bias of one that has been corrected would be corrected twice. Near a loss of zero, which no plug-in falls
     below, percentiles of resamples would never cover it; this interval does, its lower end then being negative.
 
-    CALIBRATION
+    At nominal 95 %, of 500 simulated intervals of the plug-in loss from 300 and from 1000 samples, 199 resamples each
+    (``benchmarks/calibration.py``), those that cover: at loss zero 99 to 100 % with alphabets (|X|, |Y|, |U|) from
+    (2, 2, 1) to (16, 4, 4); at losses from 0.003 to 0.1 nats 88 to 100 % with (2, 2, 1) and (4, 2, 2), 94 to 99 % with
+    (8, 4, 3) and (16, 4, 4). With (32, 8, 4) and 300 samples, about one for each pair (x, y), 0 to 2 %: the intervals
+    lie above the loss. Where expected counts are of order one no interval is to be had in this way.
 
     Args:
       key: a key of ``jax.random.key``.
