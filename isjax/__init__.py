@@ -25,6 +25,15 @@ from isjax.encoders import (
     orbit_encoder,
     random_encoder,
 )
+from isjax.estimation import (
+    Interval,
+    SufficiencyTest,
+    bootstrap,
+    estimate_entropy,
+    estimate_information_loss,
+    estimate_mutual_information,
+    sufficiency_test,
+)
 from isjax.measures import (
     binary_entropy,
     co_information,
@@ -49,6 +58,10 @@ from isjax.networks import (
     MLP32,
     MLP256,
     MLP1024,
+)
+from isjax.probe import (
+    LayerLosses,
+    layer_losses,
 )
 from isjax.projection import (
     Projection,
@@ -96,10 +109,13 @@ __all__ = [
     "MLP256",
     "MLP1024",
     "FunctionalRepresentation",
+    "Interval",
+    "LayerLosses",
     "Problem",
     "Projection",
     "RiskDecomposition",
     "Source",
+    "SufficiencyTest",
     "SweepResult",
     "SweepSpec",
     "Trace",
@@ -107,6 +123,7 @@ __all__ = [
     "activation_codes",
     "biased_encoder",
     "binary_entropy",
+    "bootstrap",
     "check_distribution",
     "co_information",
     "compact_codes",
@@ -123,6 +140,9 @@ __all__ = [
     "empirical_joint",
     "encoder_kernel",
     "entropy",
+    "estimate_entropy",
+    "estimate_information_loss",
+    "estimate_mutual_information",
     "functional_representation",
     "information_projection",
     "invariant_source",
@@ -131,6 +151,7 @@ __all__ = [
     "jensen_shannon_divergence",
     "joint_distribution",
     "kl_divergence",
+    "layer_losses",
     "layerwise_loss",
     "marginal_x",
     "marginal_y",
@@ -149,6 +170,7 @@ __all__ = [
     "robust_source",
     "sample",
     "sparse_source",
+    "sufficiency_test",
     "sufficient_projection",
     "sweep",
     "total_correlation",

@@ -207,6 +207,33 @@ def symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
     return array
 
 
+def counts(values: ArrayLike, name: str, *, axes: str) -> Array:
+    """Counts ``[..., k]`` or ``[..., x, y]``: integers, not negative where they are concrete."""
+    array = jnp.asarray(values)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must hold integers, how often each symbol occurs, got dtype {array.dtype}")
+    num_axes = len(axes.split())
+    if array.ndim < num_axes or 0 in array.shape[array.ndim - num_axes :]:
+        needed = ", ".join(axes.split())
+        raise ValueError(f"{name} must have shape [..., {needed}], no alphabet empty, got shape {array.shape}")
+    if is_concrete(array):
+        negative = np.asarray(array)[np.asarray(array) < 0]
+        if negative.size:
+            raise ValueError(f"{name} must not be negative, got {negative[0]}")
+    return array
+
+
+def num_samples(data: object, name: str) -> int:
+    """The common length of the arrays of a pytree along their first axis."""
+    leaves = jax.tree.leaves(data)
+    if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves):
+        raise ValueError(f"{name} must hold arrays of shape [n, ...], got {[jnp.shape(leaf) for leaf in leaves]}")
+    lengths = {jnp.shape(leaf)[0] for leaf in leaves}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError(f"{name} must hold arrays of one length, at least 1, got lengths {sorted(lengths)}")
+    return lengths.pop()
+
+
 def same_length(**samples: Array) -> None:
     """Refuses samples whose last axes differ."""
     lengths = {name: array.shape[-1] for name, array in samples.items()}
