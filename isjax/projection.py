@@ -27,7 +27,11 @@ _product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class Projection(NamedTuple):
-    """The nearest distribution that meets the constraints, and how it was found."""
+    """The nearest distribution that meets the constraints, and how it was found.
+
+    Source:
+      Csiszár, I-divergence geometry of probability distributions and minimization problems (1975).
+    """
 
     distribution: Float[Array, "..."]
     """The projection; the last iterate where none was found."""
