@@ -44,6 +44,7 @@ __all__ = [
 
 _SCREENING_STEPS = 16  # how long every restart runs before the best of them goes on alone
 _SCREENING_TOLERANCE = 1e-3
+_NUM_ROUNDS, _ROUND_STEPS = 3, 64  # how often solutions pass along a curve, and how long they run each time
 _REFINED_CELLS = 2**18  # numbers that the single moves of all restarts may take together
 
 
@@ -305,8 +306,9 @@ def bottleneck_curve(
 
     .. math:: \min_{p(u \mid x)} I(X;U) - \beta\, I(U;Y) \quad \text{for each } \beta
 
-    All restarts at all β run together. Then each β takes the solution of another where that is better for it, and goes
-    on from there: so the points lie on the concave hull of all that was found.
+    All restarts at all β run together. Then, three times over, each β is solved anew from the solution of the next
+    larger one, and takes the best of its own and all others' solutions: so the points lie on the concave hull of all
+    that was found, and branches that leave a solution are found from where they are far apart.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -337,35 +339,46 @@ def bottleneck_curve(
     joint, betas = _problem(joint, betas, name="betas", num_axes=1)
     starts = _starts(key, joint, _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts"))
     _valid_steps(max_steps)
-    descend = jax.vmap(lambda beta, run: _descend(joint, beta, run, tolerance, max_steps))
+    descend = jax.vmap(lambda beta, run, limit: _descend(joint, beta, run, tolerance, jnp.minimum(limit, max_steps)))
     runs = jax.vmap(lambda beta: _screened(joint, beta, starts, tolerance, max_steps))(betas)
 
-    def pass_on(num_done: Array, runs: _Run) -> _Run:
-        shared = _shared(joint, betas, runs)
-        runs = jax.tree.map(lambda of_all, own: jnp.where(num_done > 0, of_all, own), shared, runs)
-        return descend(betas, runs)
+    by_beta = jnp.argsort(betas)
+    next_larger = jnp.zeros_like(by_beta).at[by_beta].set(jnp.roll(by_beta, -1).at[-1].set(by_beta[-1]))
 
-    runs = jax.lax.fori_loop(0, 3, pass_on, runs)
+    def pass_on(_: Array, runs: _Run) -> _Run:
+        from_next = runs._replace(
+            state=runs.state[next_larger],
+            objective=jnp.full_like(runs.objective, jnp.inf),
+            converged=jnp.zeros_like(runs.converged),
+        )
+        both = jax.tree.map(lambda own, other: jnp.concatenate([own, other]), runs, from_next)
+        return _best_of_all(joint, betas, descend(jnp.tile(betas, 2), both, both.num_steps + _ROUND_STEPS))
+
+    runs = jax.lax.fori_loop(0, _NUM_ROUNDS, pass_on, runs)
+    runs = descend(betas, runs, jnp.full_like(runs.num_steps, jnp.iinfo(runs.num_steps.dtype).max))
     return jax.vmap(lambda beta, run: _solution(joint, beta, run))(betas, runs)
 
 
-def _shared(joint: Array, betas: Array, runs: _Run) -> _Run:
-    """Each β with the run of the β whose encoder is best for it, if it is not its own."""
+def _best_of_all(joint: Array, betas: Array, runs: _Run) -> _Run:
+    """For each β the best of several runs, ``[r]`` of which those numbered b, 2b, … apart are its own."""
+    num_betas = betas.shape[0]
 
     def amounts(beta: Array, state: Array) -> tuple[Array, Array]:
         encoder = _update(joint, beta, state)[2]
         joint_uy = _push(joint, encoder)
         return _complexity(joint, encoder, joint_uy), _information(joint_uy)
 
-    complexity, relevance = jax.vmap(amounts)(betas, runs.state)
+    complexity, relevance = jax.vmap(amounts)(jnp.tile(betas, runs.state.shape[0] // num_betas), runs.state)
     objectives = complexity[None] - betas[:, None] * relevance[None]
-    own, best = jnp.diagonal(objectives), jnp.argmin(objectives, axis=1)
-    is_moved = jnp.min(objectives, axis=1) < own - _attainable(jnp.zeros_like(betas), betas)
-    taken = jnp.where(is_moved, best, jnp.arange(betas.shape[0]))
-    return runs._replace(
-        state=runs.state[taken],
-        objective=jnp.where(is_moved, jnp.inf, runs.objective),
-        converged=runs.converged & ~is_moved,
+    is_own = jnp.arange(runs.state.shape[0]) % num_betas == jnp.arange(num_betas)[:, None]
+    handicap = jnp.where(is_own, 0, _attainable(jnp.zeros_like(betas), betas)[:, None])
+    best = jnp.argmin(objectives + handicap, axis=1)
+    is_moved = best % num_betas != jnp.arange(num_betas)
+    return _Run(
+        runs.state[best],
+        jnp.where(is_moved, jnp.inf, runs.objective[best]),
+        jnp.where(is_moved, runs.num_steps[:num_betas], runs.num_steps[best]),
+        runs.converged[best] & ~is_moved,
     )
 
 
@@ -629,7 +642,7 @@ def _interval_codes(joint: Array, num_codes: int) -> Array:
 
     _, cuts = jax.lax.scan(cut, jnp.asarray(num_symbols), jnp.arange(num_codes), reverse=True)
     ranks = jnp.searchsorted(cuts, begins, side="right") - 1
-    return jnp.zeros(num_symbols, int).at[order].set(ranks)
+    return jnp.zeros(num_symbols, int).at[order].set(ranks.astype(int))
 
 
 def kl_means_quantizer(
