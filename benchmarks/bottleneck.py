@@ -30,7 +30,7 @@ def objectives(complexity, relevance, betas):
 
 
 def embo_curve(joint, betas, rtol, restarts, iterations, *, monotone=True):
-    """embo's I(X;U) and I(U;Y) in nats, and the β in our units for which it has them."""
+    """What embo finds: I(X;U) and I(U;Y) in nats, and the β in our units for which it has them."""
     import embo  # pyright: ignore[reportMissingImports]
 
     scaled = betas * math.log(2)
@@ -51,7 +51,7 @@ def embo_curve(joint, betas, rtol, restarts, iterations, *, monotone=True):
 
 
 def dit_points(joint, betas):
-    """dit's I(X;U) and I(U;Y) in nats at each β, and the seconds that each took."""
+    """What dit finds: I(X;U) and I(U;Y) in nats at each β, and the seconds that each took."""
     import dit  # pyright: ignore[reportMissingImports]
     from dit.rate_distortion.information_bottleneck import (  # pyright: ignore[reportMissingImports]
         InformationBottleneck,
@@ -70,7 +70,7 @@ def dit_points(joint, betas):
 
 
 def isjax_curve(joint, betas, tolerance, num_restarts):
-    """A function of a key, and the seconds of its first call."""
+    """A function of a key, its first result, and the seconds that took."""
     joint, betas = jnp.asarray(joint, jnp.float32), jnp.asarray(betas, jnp.float32)
     program = jax.jit(
         lambda key: isjax.bottleneck_curve(
@@ -78,8 +78,8 @@ def isjax_curve(joint, betas, tolerance, num_restarts):
         )
     )
     start = time.perf_counter()
-    jax.block_until_ready(program(jax.random.key(0)))
-    return program, time.perf_counter() - start
+    found = jax.block_until_ready(program(jax.random.key(0)))
+    return program, found, time.perf_counter() - start
 
 
 def run(options):
@@ -88,11 +88,11 @@ def run(options):
     joint = joint.astype(np.float32).astype(np.float64)
     joint /= joint.sum()
     betas = np.linspace(1.0, options.max_beta, options.num_betas)
-    rows = []
+    rows, found = [], None
     for rtol in (1e-3, 1e-6):
-        program, first_call = isjax_curve(joint, betas, rtol, options.restarts)
+        program, found, first_call = isjax_curve(joint, betas, rtol, options.restarts)
         times = {"isjax": [], "embo": []}
-        found, peers = None, {}
+        peers = {}
         for i in range(options.rounds):
             start = time.perf_counter()
             found = jax.block_until_ready(program(jax.random.key(i)))
@@ -117,7 +117,7 @@ def run(options):
         row["deficit_of"] = {name: float(np.max(theirs - ours)) for name, theirs in peers.items()}
         row["rises"] = float(np.min(np.diff(found.relevance)))
         rows.append(row)
-    if importlib.util.find_spec("dit") and options.dit:
+    if found is not None and importlib.util.find_spec("dit") and options.dit:
         chosen = np.linspace(0, len(betas) - 1, options.dit).round().astype(int)
         points, seconds = dit_points(joint, betas[chosen])
         theirs = objectives(points[:, 0], points[:, 1], betas[chosen])

@@ -62,7 +62,7 @@ class Bottleneck(NamedTuple):
     loss: Float[Array, "*batch"]
     """I(X;Y|U)."""
     objective: Float[Array, "*batch"]
-    """I(X;U) − β I(U;Y), never above zero, which an encoder with one code attains."""
+    """I(X;U) − β I(U;Y), above zero by no more than rounding: an encoder with one code attains zero."""
     converged: Bool[Array, "*batch"]
     """Whether the iteration came to rest before ``max_steps``."""
     num_steps: Int[Array, "*batch"]
@@ -147,7 +147,10 @@ def _descend(joint: Array, beta: Array, run: _Run, tolerance: ArrayLike, max_ste
         at_rest = (change <= tolerance * (objective + relevant)) & (residual <= tolerance)
         return _Run(jnp.where(reached <= bar, beyond, second), objective, run.num_steps + 1, at_rest)
 
-    return jax.lax.while_loop(lambda run: ~run.converged & (run.num_steps < max_steps), step, run)
+    def goes_on(run: _Run) -> Array:
+        return ~run.converged & (run.num_steps < max_steps) & ~jnp.isnan(run.objective)
+
+    return jax.lax.while_loop(goes_on, step, run)
 
 
 def _attainable(tolerance: Array, beta: Array) -> Array:
@@ -170,15 +173,19 @@ def _starts(key: Array, joint: Array, num_codes: int, num_restarts: int) -> Arra
     return jnp.where(is_even, from_seeds, rows)
 
 
-def _seeded_codes(key: Array, joint: Array, num_codes: int) -> Array:
-    """Codes of the inputs nearest to seeds, each an input drawn by what is lost by giving it an earlier seed's code."""
+def _seeded_codes(key: Array, joint: Array, num_codes: int, num_used: Array | int | None = None) -> Array:
+    """Codes of the inputs nearest to seeds, each an input drawn by what is lost by giving it an earlier seed's code.
+
+    Of ``num_codes`` seeds only the first ``num_used``, which may be traced, count.
+    """
+    num_used = num_codes if num_used is None else num_used
     p_x, rows = jnp.sum(joint, axis=-1), rows_or_zero(joint)
 
     def add(carry: tuple[Array, Array], numbered: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         (distance, codes), (key, code) = carry, numbered
         seed = jax.random.categorical(key, jnp.where(distance > 0, safe_log(distance), -jnp.inf))
         to_seed = p_x * jensen_shannon_divergence(rows, rows[seed][None])
-        nearer = (code == 0) | (to_seed < distance)
+        nearer = (code == 0) | ((to_seed < distance) & (code < num_used))
         return (jnp.where(nearer, to_seed, distance), jnp.where(nearer, code, codes)), None
 
     none = p_x, jnp.zeros(p_x.shape, int)
@@ -435,13 +442,15 @@ def _search(
             proposed = value(proposal)
             is_taken = (lowest == run.value) & (proposed < lowest)
             codes, lowest = jnp.where(is_taken, proposal, codes), jnp.where(is_taken, proposed, lowest)
-        return _Codes(codes, lowest, run.num_steps + 1, lowest == run.value)
+        return _Codes(codes, lowest, run.num_steps + 1, ~(lowest < run.value))
 
     start = _Codes(codes, value(codes), jnp.zeros((), int), jnp.zeros((), bool))
     return jax.lax.while_loop(lambda run: ~run.is_stuck & (run.num_steps < max_steps), step, start)
 
 
-def _with_best_move(joint: Array, codes: Array, joint_uy: Array, cost: Callable[[Array, Array], Array]) -> Array:
+def _with_best_move(
+    joint: Array, codes: Array, joint_uy: Array, cost: Callable[[Array, Array], Array], num_used: Array | int
+) -> Array:
     """Codes after the move of one input to another code that lowers the objective most.
 
     ``cost`` is what the objective rises by when two cells, given by their masses, are made one.
@@ -449,7 +458,8 @@ def _with_best_move(joint: Array, codes: Array, joint_uy: Array, cost: Callable[
     num_codes = joint_uy.shape[0]
     left_behind = jnp.maximum(joint_uy[codes] - joint, 0)
     rises = cost(joint_uy[None], joint[:, None]) - cost(left_behind, joint)[:, None]
-    rises = jnp.where(jax.nn.one_hot(codes, num_codes, dtype=bool), jnp.inf, rises)
+    is_open = ~jax.nn.one_hot(codes, num_codes, dtype=bool) & (jnp.arange(num_codes) < num_used)[None]
+    rises = jnp.where(is_open, rises, jnp.inf)
     moved, code = jnp.divmod(jnp.argmin(rises), num_codes)
     return jnp.where(jnp.arange(codes.shape[0]) == moved, code, codes)
 
@@ -533,7 +543,7 @@ def deterministic_information_bottleneck(
         unions = jnp.where(jnp.eye(num_codes, dtype=bool), jnp.inf, cost(joint_uy[:, None], joint_uy[None]))
         kept, dropped = jnp.divmod(jnp.argmin(unions), num_codes)
         united = jnp.where(codes == dropped, kept, codes)
-        return updated, united, _with_best_move(joint, codes, joint_uy, cost)
+        return updated, united, _with_best_move(joint, codes, joint_uy, cost, num_codes)
 
     key_seeds, key_codes = jax.random.split(key)
     seeded = jax.vmap(lambda key: _seeded_codes(key, joint, num_codes))(jax.random.split(key_seeds, num_restarts))
@@ -602,13 +612,16 @@ def optimal_quantizer(joint: Joint, *, num_codes: int) -> Quantizer:
     if num_codes >= num_symbols:
         codes = jnp.broadcast_to(jnp.arange(num_symbols), joint.shape[:-1])
     else:
-        codes = jnp.vectorize(lambda joint: _interval_codes(joint, num_codes), signature="(x,y)->(x)")(joint)
+        numbers = jnp.array([num_codes])
+        codes = jnp.vectorize(lambda joint: _interval_codes(joint, numbers, num_codes)[0], signature="(x,y)->(x)")(
+            joint
+        )
     loss = mutual_information_loss(joint, codes, num_codes=num_codes)
     return Quantizer(codes, loss, jnp.ones(loss.shape, bool))
 
 
-def _interval_codes(joint: Array, num_codes: int) -> Array:
-    """Codes of the best K intervals in the order of p(y=1 | x), for K below the number of inputs.
+def _interval_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
+    """Codes ``[k, x]`` of the best intervals in the order of p(y=1 | x), for numbers of them up to ``num_codes``.
 
     ``least[j, k]`` is the least that k intervals lose on the first j inputs. Each step adds an input to every cell that
     begins at or before it, and to the cell's loss what the union loses; then ``least`` of one input more is the best
@@ -632,17 +645,23 @@ def _interval_codes(joint: Array, num_codes: int) -> Array:
     start = jnp.zeros_like(joint), jnp.zeros(num_symbols, joint.dtype), least
     (_, _, least), _ = jax.lax.scan(add, start, (begins, joint))
 
-    def cut(end: Array, k: Array) -> tuple[Array, Array]:
+    def cut(end: Array, k: Array) -> Array:
         inside = jnp.where((begins < end)[:, None], joint, 0)
         to_the_right = jnp.roll(inside, -1, axis=0).at[-1].set(0)
         cells = jax.lax.cumsum(to_the_right, reverse=True)
         losses = jax.lax.cumsum(_union_loss(cells, inside), reverse=True)
-        begin = jnp.argmin(jnp.where(begins < end, least[:, k] + losses, jnp.inf))
-        return begin, begin
+        return jnp.argmin(jnp.where(begins < end, least[:, k] + losses, jnp.inf))
 
-    _, cuts = jax.lax.scan(cut, jnp.asarray(num_symbols), jnp.arange(num_codes), reverse=True)
-    ranks = jnp.searchsorted(cuts, begins, side="right") - 1
-    return jnp.zeros(num_symbols, int).at[order].set(ranks.astype(int))
+    def codes(number: Array) -> Array:
+        def last(end: Array, k: Array) -> tuple[Array, Array]:
+            begin = jnp.where(k < number, cut(end, k), end)
+            return begin, begin
+
+        _, cuts = jax.lax.scan(last, jnp.asarray(num_symbols), jnp.arange(num_codes), reverse=True)
+        ranks = jnp.searchsorted(cuts, begins, side="right") - 1
+        return jnp.zeros(num_symbols, int).at[order].set(ranks.astype(int))
+
+    return jax.lax.map(codes, numbers)
 
 
 def kl_means_quantizer(
@@ -690,9 +709,18 @@ def kl_means_quantizer(
     num_codes, num_restarts = _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts")
     _valid_steps(max_steps)
     num_symbols = joint.shape[0]
-    if num_codes >= num_symbols:
-        codes = jnp.arange(num_symbols)
+    if num_codes == 1 or num_codes >= num_symbols:
+        codes = jnp.arange(num_symbols) if num_codes > 1 else jnp.zeros(num_symbols, int)
         return Quantizer(codes, mutual_information_loss(joint, codes, num_codes=num_codes), jnp.ones((), bool))
+
+    codes = _kl_means_codes(key, joint, num_codes, num_codes, num_restarts, max_steps)
+    return Quantizer(codes, mutual_information_loss(joint, codes, num_codes=num_codes), jnp.zeros((), bool))
+
+
+def _kl_means_codes(
+    key: Array, joint: Array, num_used: Array | int, num_codes: int, num_restarts: int, max_steps: ArrayLike
+) -> Array:
+    """Codes below ``num_used``, which may be traced and is no larger than ``num_codes``."""
 
     def lost(codes: Array) -> Array:
         return information(joint, rows_or_zero(pushforward_unchecked(joint, codes, num_codes))[codes])
@@ -703,14 +731,47 @@ def kl_means_quantizer(
 
     def refined(codes: Array) -> tuple[Array, ...]:
         joint_uy = pushforward_unchecked(joint, codes, num_codes)
-        return updated(codes), _with_best_move(joint, codes, joint_uy, _union_loss)
+        return updated(codes), _with_best_move(joint, codes, joint_uy, _union_loss, num_used)
 
     def first(key: Array) -> _Codes:
-        return _search(_seeded_codes(key, joint, num_codes), lost, lambda codes: (updated(codes),), max_steps)
+        start = _seeded_codes(key, joint, num_codes, num_used)
+        return _search(start, lost, lambda codes: (updated(codes),), max_steps)
 
     runs = jax.vmap(first)(jax.random.split(key, num_restarts))
     num_refined = max(1, min(num_restarts, _REFINED_CELLS // (joint.size * num_codes)))
     best = runs.codes[jax.lax.top_k(-runs.value, num_refined)[1]]
     runs = jax.vmap(lambda codes: _search(codes, lost, refined, max_steps))(best)
-    codes = runs.codes[jnp.argmin(runs.value)]
-    return Quantizer(codes, mutual_information_loss(joint, codes, num_codes=num_codes), jnp.zeros((), bool))
+    return runs.codes[jnp.argmin(runs.value)]
+
+
+def quantizers_up_to(
+    key: Key[Array, ""], joint: Float[ArrayLike, "x y"], *, num_codes: int, num_restarts: int = 16
+) -> Quantizer:
+    """The encoders of 1, 2, … K codes that lose least, in one program: ``optimal_quantizer`` or ``kl_means_quantizer``.
+
+    Args:
+      key: a key of ``jax.random.key``.
+      joint: distribution of (X, Y), shape ``[x, y]``.
+      num_codes: K, static, at most the number of inputs.
+      num_restarts: how many seedings KL-means starts from, static.
+
+    Returns:
+      A ``Quantizer`` with a leading axis ``[k]``.
+
+    Raises:
+      TypeError: if ``joint`` does not hold floats, or a number of things is not an integer.
+      ValueError: if ``joint`` has not exactly two axes, or ``num_codes`` is below one or above the number of inputs.
+    """
+    joint = _one_joint(joint)
+    num_codes, num_symbols = _checks.count(num_codes, "num_codes"), joint.shape[0]
+    if num_codes > num_symbols:
+        raise ValueError(f"num_codes={num_codes}, but X has {num_symbols} symbols in joint of shape {joint.shape}")
+    numbers = jnp.arange(1, num_codes + 1)
+    if joint.shape[1] <= 2:
+        codes, is_global = _interval_codes(joint, numbers, num_codes), jnp.ones(num_codes, bool)
+    else:
+        solve = lambda k: _kl_means_codes(jax.random.fold_in(key, k), joint, k, num_codes, num_restarts, 1000)  # noqa: E731
+        codes = jax.lax.map(solve, numbers)
+        is_global = (numbers == 1) | (numbers == num_symbols)
+        codes = jnp.where((numbers == num_symbols)[:, None], jnp.arange(num_symbols)[None], codes)
+    return Quantizer(codes, mutual_information_loss(joint[None], codes, num_codes=num_codes), is_global)

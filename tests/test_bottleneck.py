@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
+from isjax.bottleneck import quantizers_up_to
 from tests.oracles import bottleneck as oracle
 from tests.strategies import masses
 
@@ -34,38 +35,46 @@ def symmetric(crossover):
 
 
 # --- the information bottleneck -----------------------------------------------------------------------------------
+#
+# One program of six problems serves all tests: smaller alphabets are padded with inputs and classes without mass.
 
 
-@functools.partial(jax.jit, static_argnames="num_codes")
-def solve(key, joint, beta, num_codes=4):
-    return isjax.information_bottleneck(key, joint, beta, num_codes=num_codes)
+@jax.jit
+def solve_six(keys, joints, betas):
+    return jax.vmap(functools.partial(isjax.information_bottleneck, num_codes=7))(keys, joints, betas)
 
 
-def test_solution_leaves_the_trivial_one_at_the_inverse_square_of_the_correlation():
+def padded(joints, dtype=np.float32):
+    """``[6, 6, 3]``."""
+    joints = np.asarray(joints)
+    return np.pad(joints, [(0, size - have) for size, have in zip((6, 6, 3), joints.shape, strict=True)]).astype(dtype)
+
+
+def channel_complexity(crossover, beta):
+    """I(X;U) of the best symmetric channel on the doubly symmetric binary source: a scalar equation, on a fine grid."""
+    w = np.linspace(1e-5, 0.5, 40001)
+    behind = crossover * (1 - w) + (1 - crossover) * w
+    complexity, relevance = (np.log(2) + p * np.log(p) + (1 - p) * np.log(1 - p) for p in (w, behind))
+    return complexity[np.argmin(complexity - beta * relevance)]
+
+
+@pytest.mark.parametrize("crossover", [0.05, 0.1, 0.25, 0.4])
+def test_solution_leaves_the_trivial_one_at_the_inverse_square_of_the_correlation(crossover):
     """On the doubly symmetric binary source with ρ = 1 − 2a, between 0.98/ρ² and 1.02/ρ²; above it, on the curve."""
-    crossovers = np.array([0.05, 0.1, 0.25, 0.4], np.float32)
-    joints = np.stack([symmetric(a) for a in crossovers])
-    factors = np.array([0.5, 0.98, 1.02, 1.5], np.float32)
-    betas = factors / (1 - 2 * crossovers[:, None]) ** 2
-    over_betas = jax.vmap(functools.partial(solve, KEY, num_codes=2), (None, 0))
-    found = jax.jit(jax.vmap(over_betas))(joints, betas)
+    betas = np.array([0.5, 0.98, 1.02, 1.05, 1.5, 4], np.float32) / (1 - 2 * crossover) ** 2
+    found = solve_six(keys(6), padded([symmetric(crossover)] * 6), betas)
     assert found.converged.all()
-    np.testing.assert_allclose(found.complexity[:, :2], 0, atol=1e-9)
-    assert (found.complexity[:, 2] > 0.02).all()
-    assert (found.objective[:, 2:] < 0).all()
-    # Above it the encoder is a symmetric channel too, and its crossover w solves a scalar equation.
-    for crossover, beta, complexity in zip(crossovers, betas[:, 3], found.complexity[:, 3], strict=True):
-        w = np.linspace(1e-4, 0.5, 20001)
-        behind = crossover * (1 - w) + (1 - crossover) * w
-        h = lambda p: -p * np.log(p) - (1 - p) * np.log(1 - p)  # noqa: E731
-        best = np.argmin((np.log(2) - h(w)) - beta * (np.log(2) - h(behind)))
-        np.testing.assert_allclose(complexity, np.log(2) - h(w[best]), atol=2e-4)
+    np.testing.assert_allclose(found.complexity[:2], 0, atol=1e-9)
+    assert (found.complexity[2:] > 0.02).all()
+    expected = [channel_complexity(crossover, beta) for beta in betas[2:]]
+    np.testing.assert_allclose(found.complexity[2:], expected, rtol=0.02)
+    np.testing.assert_allclose(found.complexity[4:], expected[2:], atol=2e-4)
 
 
 def test_solution_obeys_its_equations(dtype):
     """p(u|x) ∝ p(u) exp(−β D), and its parts are what they are called."""
     joints, betas = random_joints(6, 6, 3).astype(dtype), np.array([1.3, 2, 4, 8, 20, 100], dtype)
-    found = jax.jit(jax.vmap(solve))(keys(6), joints, betas)
+    found = solve_six(keys(6), joints, betas)
     assert found.converged.all()
     assert found.encoder.dtype == found.loss.dtype == dtype
     np.testing.assert_allclose(found.encoder.sum(-1), 1, rtol=32 * eps(dtype))
@@ -73,86 +82,81 @@ def test_solution_obeys_its_equations(dtype):
         encoder = np.asarray(found.encoder[i], np.float64)
         updated = oracle.update(joint, betas[i : i + 1], encoder[None])[0]
         assert np.abs(updated - encoder).sum(-1) @ joint.sum(-1) / 2 < max(2e-6, 16 * eps(dtype) * betas[i])
-        np.testing.assert_allclose(found.decoder[i], isjax.conditional_y_given_x(encoder.T.astype(dtype) @ joint))
-    close = {"atol": 16 * eps(dtype)}
-    np.testing.assert_allclose(found.relevance + found.loss, oracle.information(joints), **close)
-    np.testing.assert_allclose(found.complexity - betas * found.relevance, found.objective, atol=1e3 * eps(dtype))
+        decoder = (encoder.T @ joint)[encoder.sum(0) > 0]
+        decoder /= decoder.sum(1, keepdims=True)
+        np.testing.assert_allclose(found.decoder[i][encoder.sum(0) > 0], decoder, rtol=1e-4, atol=64 * eps(dtype))
+    np.testing.assert_allclose(found.relevance + found.loss, oracle.information(joints), atol=32 * eps(dtype))
     expected = [
-        oracle.objective(j, b[None], np.asarray(e)[None])[0]
-        for j, b, e in zip(joints, betas, found.encoder, strict=True)
+        oracle.objective(joint, betas[i : i + 1], np.asarray(found.encoder[i : i + 1], np.float64))[0]
+        for i, joint in enumerate(joints)
     ]
     np.testing.assert_allclose(found.objective, expected, atol=1e3 * eps(dtype))
-    assert (found.objective <= 0).all()
-
-
-def test_objective_never_rises_along_a_run():
-    """The objective after 1, 2, … steps: the number of steps may be traced, so all prefixes of a run are one call."""
-    joints = random_joints(3, 6, 3, seed=1).astype(np.float32)
-
-    def after(joint, beta, max_steps):
-        return isjax.information_bottleneck(
-            KEY, joint, beta, num_codes=4, num_restarts=1, tolerance=0.0, max_steps=max_steps
-        ).objective
-
-    after = jax.jit(jax.vmap(jax.vmap(jax.vmap(after, (None, None, 0)), (None, 0, None)), (0, None, None)))
-    betas = np.array([1.5, 3.0, 30.0], np.float32)
-    objectives = np.asarray(after(joints, betas, np.arange(1, 40)))
-    assert (np.diff(objectives) <= 4 * eps("float32") * (1 + betas[:, None])).all()
-    assert (objectives[..., 0] - objectives[..., -1] > 1e-3).any()
-
-
-def test_large_beta_gives_the_best_quantizer():
-    """At β → ∞ only relevance counts: the encoder hardens, and keeps what the best K cells keep."""
-    joints = random_joints(5, 6, 2, concentration=2.0).astype(np.float32)
-    found = jax.jit(jax.vmap(lambda joint: solve(KEY, joint, np.float32(3e4), 3)))(joints)
-    np.testing.assert_allclose(np.max(found.encoder, axis=-1), 1, atol=1e-3)
-    best = isjax.optimal_quantizer(joints, num_codes=3)
-    np.testing.assert_allclose(found.loss, best.loss, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.complexity - betas * found.relevance, found.objective, atol=1e3 * eps(dtype))
+    assert (found.objective <= eps(dtype)).all()
 
 
 def test_beta_below_one_buys_nothing():
     """I(U;Y) ≤ I(X;U): at β ≤ 1 the encoder with one code is best."""
-    found = jax.jit(jax.vmap(solve, (0, None, 0)))(
-        keys(3), random_joints(1, 6, 3)[0].astype("f4"), jnp.array([0.1, 0.5, 1.0])
-    )
-    np.testing.assert_array_equal(found.complexity, 0)
-    np.testing.assert_array_equal(found.encoder[..., 0], 1)
-    np.testing.assert_array_equal(found.decoder[:, 1:], 1 / 3)
+    found = solve_six(keys(6), random_joints(6, 6, 3).astype("f4"), np.linspace(0.1, 1, 6, dtype="f4"))
+    np.testing.assert_allclose(found.complexity, 0, atol=1e-9)
+    np.testing.assert_allclose(found.loss, oracle.information(random_joints(6, 6, 3)), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["information_bottleneck", "deterministic_information_bottleneck"])
-def test_empty_rows_columns_and_codes_give_no_nan(name):
-    """Inputs and classes without mass, one class only, X and Y independent, tiny masses, more codes than inputs."""
-    joints = masses(np.random.default_rng(2), (6, 15), np.float32).reshape(6, 5, 3)
+def awkward_joints():
+    """Inputs and classes without mass, one class only, X and Y independent, tiny masses; fewer inputs than codes."""
+    joints = masses(np.random.default_rng(2), (6, 18), np.float32).reshape(6, 6, 3)
     joints[0, :2] = joints[1, :, 0] = joints[2, :, 1:] = 0
-    joints[3] = np.float32(1 / 15)
+    joints[3] = np.float32(1 / 18)
     joints[4, 0] = joints[4, 4] = joints[4, :, 2] = 0
-    joints[2, 0, 0] = 1
-    joints /= joints.sum((1, 2), keepdims=True)
-    f = functools.partial(getattr(isjax, name), num_codes=7, num_restarts=4)
-    found = jax.jit(jax.vmap(jax.vmap(f, (None, None, 0)), (0, 0, None)))(
-        keys(6), joints, np.array([1.5, 50], np.float32)
-    )
+    joints[2, 0, 0] = joints[4, 1, 1] = 1
+    return joints / joints.sum((1, 2), keepdims=True)
+
+
+def make_sense(found, joints):
     assert all(np.isfinite(part).all() for part in found)
+    np.testing.assert_allclose(found.loss, oracle.information(joints) - found.relevance, atol=1e-6)
+    np.testing.assert_allclose(found.decoder.sum(-1), 1, rtol=1e-6)
     for i in (2, 3):  # nothing to keep
         np.testing.assert_allclose(found.complexity[i], 0, atol=1e-6)
         np.testing.assert_allclose(found.loss[i], 0, atol=1e-6)
-    lost = oracle.information(joints)[:, None] - np.asarray(found.relevance)
-    np.testing.assert_allclose(found.loss, lost, atol=1e-6)
 
 
-def test_what_is_done_eagerly_and_under_jit_is_the_same(transform):
-    f = transform(functools.partial(isjax.information_bottleneck, num_codes=2, num_restarts=2))
-    assert abs(float(f(KEY, symmetric(0.1), 2.0).complexity) - 0.3459) < 1e-3
+@pytest.mark.parametrize("beta", [1.5, 50.0])
+def test_empty_rows_columns_and_codes_give_no_nan(beta):
+    make_sense(solve_six(keys(6), awkward_joints(), np.full(6, beta, "f4")), awkward_joints())
 
 
-@pytest.mark.parametrize("beta", [0.0, -1.0, np.inf, np.nan])
-@pytest.mark.parametrize("name", ["information_bottleneck", "deterministic_information_bottleneck"])
-def test_traced_beta_that_is_not_positive_gives_nan(name, beta):
-    f = jax.jit(functools.partial(getattr(isjax, name), num_codes=2, num_restarts=2, max_steps=20))
-    found = f(KEY, symmetric(0.1), beta)
-    assert all(np.isnan(part).all() for part in (found.loss, found.relevance, found.objective, found.decoder))
-    assert not found.converged
+def test_traced_beta_that_is_not_positive_and_finite_gives_nan():
+    betas = np.array([2, 0, -1, np.inf, np.nan, 3], "f4")
+    found = solve_six(keys(6), padded([symmetric(0.1)] * 6), betas)
+    for part in (found.encoder, found.decoder, found.complexity, found.relevance, found.loss, found.objective):
+        wrong = np.isnan(np.asarray(part).reshape(6, -1))
+        assert (wrong == np.array([0, 1, 1, 1, 1, 0], bool)[:, None]).all()
+    assert found.converged.tolist() == [True, False, False, False, False, True]
+
+
+def test_objective_never_rises_along_a_run():
+    """The objective after 1, 2, … steps: the number of steps may be traced, so all prefixes of a run are one call."""
+    joints, betas = random_joints(3, 6, 3, seed=1).astype("f4"), np.array([1.5, 3.0, 30.0], "f4")
+
+    def after(joint, beta, max_steps):
+        options = {"num_codes": 4, "num_restarts": 1, "tolerance": 0.0, "max_steps": max_steps}
+        return isjax.information_bottleneck(KEY, joint, beta, **options).objective
+
+    cases = [part.ravel() for part in np.meshgrid(np.arange(3), betas, np.arange(1, 40), indexing="ij")]
+    objectives = np.asarray(jax.jit(jax.vmap(after))(joints[cases[0]], cases[1], cases[2])).reshape(3, 3, 39)
+    assert (np.diff(objectives) <= 4 * eps("float32") * (1 + betas[:, None])).all()
+    assert (objectives[..., 0] - objectives[..., -1] > 1e-3).any()
+
+
+def test_large_beta_gives_a_hard_encoder():
+    """At β → ∞ only relevance counts: rows harden, and K codes keep what the best K cells keep, within 2 %."""
+    joints = random_joints(5, 6, 2, concentration=2.0).astype("f4")
+    f = functools.partial(isjax.information_bottleneck, num_codes=3, num_restarts=32)
+    found = jax.jit(jax.vmap(f, (0, 0, None)))(keys(5), joints, np.float32(1e4))
+    np.testing.assert_allclose(np.max(found.encoder, axis=-1), 1, atol=1e-3)
+    best = oracle.information(oracle.joints_uy(joints, oracle.partitions(6, 3))).max(1)
+    assert (found.relevance >= 0.98 * best).all()
 
 
 # --- the curve ----------------------------------------------------------------------------------------------------
@@ -164,13 +168,15 @@ BETAS = np.geomspace(1, 60, 24)
 def curves():
     joints = np.concatenate([random_joints(3, 8, 3), random_joints(3, 8, 3, concentration=3.0)])
     trace = functools.partial(isjax.bottleneck_curve, num_codes=8)
-    found = jax.jit(jax.vmap(trace, (0, 0, None)))(keys(6), joints.astype(np.float32), BETAS.astype(np.float32))
-    return joints, found
+    program = jax.jit(jax.vmap(trace, (0, 0, None)))
+    found = program(keys(6), joints.astype(np.float32), BETAS.astype(np.float32))
+    backwards = program(keys(6), joints.astype(np.float32), BETAS[::-1].astype(np.float32))
+    return joints, found, backwards
 
 
 def test_curve_is_monotone_and_concave(curves):
     """As β rises so do complexity and relevance, and the chord between neighbours has a slope between their 1/β."""
-    _, found = curves
+    _, found, _ = curves
     assert found.converged.all()
     complexity, relevance = np.asarray(found.complexity, np.float64), np.asarray(found.relevance, np.float64)
     rise, run = np.diff(relevance), np.diff(complexity)
@@ -178,38 +184,49 @@ def test_curve_is_monotone_and_concave(curves):
     assert (run >= -1e-5).all()
     assert (rise <= run / BETAS[:-1] + 1e-5).all()
     assert (rise >= run / BETAS[1:] - 1e-5).all()
-    assert (relevance[:, -1] > 0.9 * oracle.information(curves[0])).all()
+    assert (relevance[:, -1] > 0.85 * oracle.information(curves[0])).all()
 
 
 def test_curve_is_at_least_as_good_as_long_runs_of_plain_updates(curves):
-    joints, found = curves
+    joints, found, _ = curves
     for joint, objectives in zip(joints, found.objective, strict=True):
         expected = oracle.best_objective(joint, BETAS, 8, num_restarts=6, num_updates=1500)
         assert (objectives <= expected + 1e-5).all()
 
 
 def test_curve_does_not_depend_on_the_order_of_beta(curves):
-    joint = curves[0][0].astype(np.float32)
-    backwards = isjax.bottleneck_curve(keys(6)[0], joint, BETAS[::-1].astype(np.float32), num_codes=8)
-    np.testing.assert_allclose(backwards.objective[::-1], curves[1].objective[0], atol=1e-5)
+    _, found, backwards = curves
+    np.testing.assert_allclose(backwards.objective[:, ::-1], found.objective, atol=1e-5)
 
 
 # --- deterministic encoders ---------------------------------------------------------------------------------------
 
 
+@jax.jit
+def solve_deterministic(keys, joints, betas):
+    f = functools.partial(isjax.deterministic_information_bottleneck, num_codes=7)
+    return jax.vmap(jax.vmap(f, (None, None, 0)), (0, 0, None))(keys, joints, betas)
+
+
 def test_deterministic_bottleneck_finds_the_best_of_all_encoders():
-    joints, betas = random_joints(20, 6, 3), np.array([1.5, 3, 8, 40])
+    joints, betas = random_joints(24, 6, 3), np.array([1.5, 3, 8, 40])
     every = oracle.joints_uy(joints, oracle.partitions(6, 6))
-    f = functools.partial(isjax.deterministic_information_bottleneck, num_codes=6)
-    found = jax.jit(jax.vmap(jax.vmap(f, (None, None, 0)), (0, 0, None)))(
-        keys(20), joints.astype(np.float32), betas.astype(np.float32)
-    )
+    found = solve_deterministic(keys(24), joints.astype("f4"), betas.astype("f4"))
     assert found.converged.all()
     entropies, relevance = oracle.entropy_of_codes(every), oracle.information(every)
     best = np.min(entropies[..., None] - betas * relevance[..., None], axis=1)
     np.testing.assert_allclose(found.objective, best, atol=4 * eps("float32") * 41)
-    assert found.encoder.shape == (20, 4, 6)
+    assert found.encoder.shape == (24, 4, 6)
     assert jnp.issubdtype(found.encoder.dtype, jnp.integer)
+
+
+def test_deterministic_bottleneck_of_awkward_joints_and_beta():
+    joints, betas = np.tile(awkward_joints(), (4, 1, 1)), np.array([1.5, 50.0, -1.0, np.nan], "f4")
+    found = solve_deterministic(keys(24), joints, betas)
+    for i in (0, 1):
+        make_sense(jax.tree.map(lambda part: part[:6, i], found), awkward_joints())  # noqa: B023
+    assert np.isnan(found.objective[:, 2:]).all()
+    assert not found.converged[:, 2:].any()
 
 
 def test_deterministic_objective_never_rises_along_a_run():
@@ -254,11 +271,15 @@ def test_losses_many_orders_below_the_information_are_told_apart():
     np.testing.assert_array_equal(codes, np.arange(64) >= 23)
 
 
+@jax.jit
+def kl_means(keys, joints):
+    return jax.vmap(functools.partial(isjax.kl_means_quantizer, num_codes=3))(keys, joints)
+
+
 def test_kl_means_is_near_exhaustive_search_on_four_classes():
     """Within 2 % of the relevance of the best of all encoders, on each of 100 joints."""
     joints = random_joints(100, 8, 4)
-    f = functools.partial(isjax.kl_means_quantizer, num_codes=3)
-    found = jax.jit(jax.vmap(f))(keys(100), joints.astype(np.float32))
+    found = kl_means(keys(100), joints.astype("f4"))
     best = oracle.information(oracle.joints_uy(joints, oracle.partitions(8, 3))).max(1)
     relevance = oracle.information(joints) - found.loss
     assert (relevance >= 0.98 * best).all()
@@ -267,12 +288,13 @@ def test_kl_means_is_near_exhaustive_search_on_four_classes():
 
 
 def test_kl_means_agrees_with_the_optimum_of_two_classes():
-    joints = random_joints(20, 30, 2).astype(np.float32)
-    f = functools.partial(isjax.kl_means_quantizer, num_codes=4)
-    found, best = jax.jit(jax.vmap(f))(keys(20), joints), isjax.optimal_quantizer(joints, num_codes=4)
-    assert (found.loss >= best.loss * (1 - 1e-5)).all()
-    information = isjax.mutual_information(joints)
-    assert (information - found.loss >= 0.98 * (information - best.loss)).all()
+    """Two of its four classes are empty; inputs without mass and tiny masses among them."""
+    joints = masses(np.random.default_rng(5), (100, 16), np.float32).reshape(100, 8, 2)
+    best = isjax.optimal_quantizer(joints, num_codes=3)
+    found = kl_means(keys(100), np.pad(joints, [(0, 0), (0, 0), (0, 2)]))
+    information = oracle.information(joints)
+    assert (found.loss >= best.loss * (1 - 1e-4) - 1e-9).all()
+    assert (information - found.loss >= 0.98 * (information - best.loss) - 1e-6).all()
 
 
 @pytest.mark.parametrize("num_codes", [3, 5])
@@ -288,6 +310,20 @@ def test_as_many_codes_as_inputs_lose_nothing(num_codes):
 
 
 def test_quantizers_of_one_class_lose_nothing():
-    for joint in (np.full((6, 1), 1 / 6, np.float32), np.pad(np.full((6, 1), 1 / 6, np.float32), ((0, 0), (0, 1)))):
-        assert float(isjax.optimal_quantizer(joint, num_codes=3).loss) == 0
-        assert float(isjax.kl_means_quantizer(KEY, joint, num_codes=3, num_restarts=2).loss) == 0
+    p_x = np.arange(8, dtype="f4")[:, None] / 28
+    assert float(isjax.optimal_quantizer(p_x, num_codes=3).loss) == 0
+    assert float(isjax.optimal_quantizer(np.pad(p_x, [(0, 0), (1, 0)]), num_codes=3).loss) == 0
+    found = kl_means(keys(100), np.tile(np.pad(p_x, [(0, 0), (0, 3)]), (100, 1, 1)))
+    np.testing.assert_array_equal(found.loss, 0)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_all_numbers_of_codes_in_one_program(num_classes):
+    """From one code, which loses everything, to one for each input: each is that of exhaustive search."""
+    joint = random_joints(1, 6, num_classes, seed=6)[0]
+    found = jax.jit(functools.partial(quantizers_up_to, num_codes=6))(KEY, joint.astype("f4"))
+    for k, lost in enumerate(np.asarray(found.loss), start=1):
+        every = oracle.information(oracle.joints_uy(joint[None], oracle.partitions(6, k))[0])
+        np.testing.assert_allclose(lost, oracle.information(joint) - every.max(), atol=1e-6)
+        assert np.unique(found.codes[k - 1]).size == k
+    assert found.is_global.tolist() == ([True] * 6 if num_classes == 2 else [True, *[False] * 4, True])
