@@ -5,6 +5,7 @@ integers with a missing value stays one of integers beside a null, where pandas 
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,19 +121,17 @@ def _columns(path: Path, names: list[str]) -> pl.DataFrame:
     """These columns of a file, as they are there."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    scans = {".csv": pl.scan_csv, ".parquet": pl.scan_parquet}
-    if path.suffix.lower() not in scans:
-        raise ValueError(f"{path} must end in {' or '.join(scans)}")
-    options = {"infer_schema_length": None} if path.suffix.lower() == ".csv" else {}
+    reads = {".csv": functools.partial(pl.read_csv, infer_schema_length=None), ".parquet": pl.read_parquet}
+    if path.suffix.lower() not in reads:
+        raise ValueError(f"{path} must end in {' or '.join(reads)}")
     try:
-        frame = scans[path.suffix.lower()](path, **options)
-        there = frame.collect_schema().names()
-        absent = [name for name in names if name not in there]
-        if not absent:
-            return frame.select(names).collect()
+        frame = reads[path.suffix.lower()](path)  # whole: some columns alone would hide rows with too many fields
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    raise ValueError(f"{path} has no column {absent[0]!r}, only {', '.join(map(repr, there))}")
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise ValueError(f"{path} has no column {absent[0]!r}, only {', '.join(map(repr, frame.columns))}")
+    return frame.select(names)
 
 
 def _coded(values: pl.Series, missing: Missing) -> Column:

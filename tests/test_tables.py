@@ -5,6 +5,7 @@ import datetime
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -117,8 +118,6 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
             tables.read(tmp_path / name, ["b"], missing="drop")
     with pytest.raises(ValueError, match="has no column 'c', only 'a', 'b'"):
         tables.read(tmp_path / "head.csv", ["a", "c"])
-    with pytest.raises(ValueError, match="missing must be one of 'refuse', 'drop', 'symbol', got 'ignore'"):
-        tables.read(tmp_path / "head.csv", ["a"], missing="ignore")
 
 
 def test_joint_counts_the_pairs(write):
@@ -136,12 +135,12 @@ def test_a_joint_that_no_memory_holds_is_refused():
 
 
 def test_codes_are_written_symbol_by_symbol(tmp_path):
-    joint = np.array([[0.3, 0.0], [0.0, 0.3], [0.2, 0.0], [0.1, 0.1]], "f4")
+    joint = jnp.array([[0.3, 0.0], [0.0, 0.3], [0.2, 0.0], [0.1, 0.1]])
     column = tables.Column(np.arange(4, dtype=np.int32), ("a", "b,c", "d", "e"))
     found = tables.best_quantizers(jax.random.key(0), joint, 9)
     assert len(found) == 4
     tables.write_codes(column, joint, found, tmp_path / "codes.csv")
-    rows = list(csv.DictReader((tmp_path / "codes.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "codes.csv").read_text().splitlines()))
     assert [row["symbol"] for row in rows] == ["a", "b,c", "d", "e"]
     assert [row["k=3"] for row in rows] == ["0", "1", "0", "2"]
     assert [row["k=4"] for row in rows] == ["0", "1", "2", "3"]
