@@ -128,6 +128,13 @@ def unit_interval(value: float, name: str) -> float:
     return float(value)
 
 
+def positive(values: np.ndarray, name: str) -> None:
+    """Refuses concrete numbers that are not positive and finite."""
+    wrong = values[~((values > 0) & np.isfinite(values))]
+    if wrong.size:
+        raise ValueError(f"{name} must be positive and finite, got {wrong[0]:g}")
+
+
 def any_encoder(encoder: ArrayLike, num_codes: int | None, *, name: str = "encoder") -> tuple[Array, int]:
     """An encoder of any symbols as an array, and the size of its code alphabet.
 

@@ -166,6 +166,72 @@ def test_a_file_that_is_not_ours_is_refused(command, tmp_path, capsys, folder):
         assert message in capsys.readouterr().err
 
 
+@pytest.fixture
+def people(tmp_path):
+    """A file of 6 symbols and 2 or 3 classes, with a missing value in one column and fractions in another."""
+    kinds = [("ant", "no"), ("bee", "yes"), ("cat", "yes"), ("dog", "no"), ("elk", "yes"), ("fox", "no")]
+    rows = [f"{kind},{tells if i % 4 else 'maybe'},{i},{i / 7},same" for i in range(8) for kind, tells in kinds]
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(["kind,answer,number,share,constant", *rows, ",yes,1,0.5,same"]) + "\n")
+    return path
+
+
+def bottleneck(path, *words, target="answer", output="out"):
+    folder = path.parent / output
+    cli.main(["bottleneck", str(path), "--input", "kind", "--target", target, "--output", str(folder), *words])
+    return folder
+
+
+def test_bottleneck_prints_the_losses_and_leaves_codes_and_figure(people, capsys):
+    folder = bottleneck(people, "--num-codes", "9", "--missing", "drop", "--num-betas", "6", "--name", "mine")
+    assert sorted(file.name for file in folder.iterdir()) == ["mine.csv", "mine.png"]
+    assert (folder / "mine.png").read_bytes().startswith(b"\x89PNG")
+    lines = (folder / "mine.csv").read_text().splitlines()
+    assert lines[0] == "symbol,probability,k=2,k=3,k=4,k=5,k=6"
+    assert [line.split(",")[0] for line in lines[1:]] == ["ant", "bee", "cat", "dog", "elk", "fox"]
+    assert [line.split(",")[2] for line in lines[1:]] == ["0", "1", "1", "0", "1", "0"]  # two kinds of kinds
+    out = capsys.readouterr().out
+    assert "48 rows (1 with a missing value left out), X = kind (6 symbols), Y = answer (3)" in out
+    losses = [float(line.split()[1]) for line in out.splitlines() if line.strip()[:1].isdigit() and "%" in line]
+    assert len(losses) == 6
+    assert losses[0] > 0.1
+    assert max(losses[1:]) < 1e-6
+    assert "wrote" in out
+
+
+def test_bottleneck_of_a_constant_says_so(people, capsys):
+    folder = bottleneck(
+        people, "--num-codes", "2", "--missing", "symbol", "--num-betas", "2", target="constant", output="constant"
+    )
+    assert (folder / "people-bottleneck.csv").read_text().splitlines()[-1].startswith("(missing),")
+    out = capsys.readouterr().out
+    assert "constant is constant: there is nothing to lose" in out
+    assert "nan" not in out
+
+
+BOTTLENECK_REFUSED = {
+    "--num-codes 2": "column 'kind' misses 1 of 49 values: leave those rows out (missing drop)",
+    "--num-codes 0 --missing drop": "num_codes must be at least 1, got 0",
+    "--num-codes 2 --missing drop --target share": "column 'share' is continuous (it holds 0.142857): bin it first",
+    "--num-codes 2 --missing drop --target age": "has no column 'age', only 'kind', 'answer'",
+    "--num-codes 2 --missing drop --num-betas 1": "num_betas must be at least 2, got 1",
+    "--num-codes 2 --missing drop --name a/b": "name must be that of a file",
+    "--num-codes 2 --missing ignore": "invalid choice",
+    "--missing drop": "--num-codes",
+}
+
+
+@pytest.mark.parametrize("words", BOTTLENECK_REFUSED)
+def test_bottleneck_refuses_bad_input_in_one_line_with_code_2(people, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        bottleneck(people, *words.split())
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert BOTTLENECK_REFUSED[words] in err
+    assert "Traceback" not in err
+    assert not (people.parent / "out").exists()
+
+
 def test_python_m_isjax_from_a_shell(tmp_path):
     words = [sys.executable, "-m", "isjax", "sweep", *SMALL, "--hidden", "4", "--output", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)

@@ -1,0 +1,80 @@
+"""Learn an encoder by gradient, and see how far it is from the best.
+
+The loss I(X;Y|U) is differentiable in the rows p(u | x) of a stochastic encoder. So Adam can minimise it over their
+logits, from many starts in one vmap. With two classes the least loss of any encoder of K codes is known: the optimal
+quantizer has it. KL-means and the end of the information bottleneck's curve are beside it.
+
+    python examples/learned_encoder.py        draws learned_encoder.png
+"""
+
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import isjax
+
+
+def learn(key, joint, *, num_codes, num_steps, learning_rate=0.1):
+    """One run of Adam: the loss at each step, and that of the codes which the learned rows favour."""
+    optimizer = optax.adam(learning_rate)
+    logits = jax.random.normal(key, (joint.shape[0], num_codes))
+
+    def loss(logits):
+        return isjax.mutual_information_loss(joint, jax.nn.softmax(logits))
+
+    def step(carry, _):
+        logits, state = carry
+        value, gradient = jax.value_and_grad(loss)(logits)
+        updates, state = optimizer.update(gradient, state)
+        return (optax.apply_updates(logits, updates), state), value
+
+    (logits, _), losses = jax.lax.scan(step, (logits, optimizer.init(logits)), length=num_steps)
+    codes = jnp.argmax(logits, axis=-1)  # pyright: ignore[reportArgumentType]  (optax types it as a tree)
+    hard = isjax.mutual_information_loss(joint, codes, num_codes=num_codes)
+    return losses, hard
+
+
+def main(path, *, num_inputs=64, num_codes=4, num_restarts=64, num_steps=2000):
+    key_joint, key_learn, key_means, key_bottleneck = jax.random.split(jax.random.key(0), 4)
+    joint = jax.random.dirichlet(key_joint, jnp.ones(2 * num_inputs)).reshape(num_inputs, 2)
+
+    # Many restarts, one program.
+    train = jax.jit(jax.vmap(lambda key: learn(key, joint, num_codes=num_codes, num_steps=num_steps)))
+    losses, hard = train(jax.random.split(key_learn, num_restarts))
+
+    betas = jnp.geomspace(1, 1e4, 24)
+    curve = jax.jit(lambda key: isjax.bottleneck_curve(key, joint, betas, num_codes=num_codes))(key_bottleneck)
+    others = {
+        "optimal quantizer": isjax.optimal_quantizer(joint, num_codes=num_codes).loss,
+        "KL-means": isjax.kl_means_quantizer(key_means, joint, num_codes=num_codes).loss,
+        "bottleneck, β → ∞": curve.loss[-1],
+    }
+    found = {"Adam, best restart": hard.min(), "Adam, median restart": jnp.median(hard)}
+    found = {name: float(value) for name, value in (others | found).items()}
+    print(f"I(X;Y) = {float(isjax.mutual_information(joint)):.6f} nats; lost by {num_codes} codes:")
+    for name, value in found.items():
+        print(f"  {name:22} {value:.6f}")
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    steps = np.arange(1, num_steps + 1)
+    lines = axis.plot(steps, np.asarray(losses).T, color="#0072B2", linewidth=0.6, alpha=0.35)
+    lines[0].set_label(f"Adam, {num_restarts} restarts")
+    looks = (("#000000", "-"), ("#D55E00", "--"), ("#009E73", ":"))
+    for (name, value), (colour, style) in zip(others.items(), looks, strict=True):
+        axis.axhline(float(value), color=colour, linestyle=style, linewidth=1.4, label=name)
+    axis.set(xscale="log", yscale="log", xlabel="step", ylabel="loss I(X;Y|U) (nats)")
+    axis.legend(frameon=False, fontsize=8, loc="upper right")
+    figure.savefig(path, dpi=150)
+    return found
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "learned_encoder.png"))

@@ -1,0 +1,159 @@
+"""People's files: what becomes of their columns, and what is refused and why."""
+
+import csv
+import datetime
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+import isjax
+from isjax import tables
+
+ROWS = [("cat", 4, 1.0, True), ("bird", 2, 2.0, False), ("cat", 10, 2.0, True), ("ant", 4, 1.0, False)]
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def write(request, tmp_path):
+    """Writes a frame in either format."""
+
+    def to_file(frame):
+        path = tmp_path / f"data.{request.param}"
+        frame.write_csv(path) if request.param == "csv" else frame.write_parquet(path)
+        return path
+
+    return to_file
+
+
+def frame(**changed):
+    columns = zip(("kind", "legs", "whole", "truth"), zip(*ROWS, strict=True), strict=True)
+    return pl.DataFrame({**{name: list(values) for name, values in columns}, **changed})
+
+
+def test_words_numbers_and_truth_values_are_symbols(write):
+    table = tables.read(write(frame()), ["kind", "legs", "whole", "truth"])
+    assert table.num_rows == 4
+    assert table.num_dropped == 0
+    expected = {
+        "kind": ([2, 1, 2, 0], ("ant", "bird", "cat")),
+        "legs": ([1, 0, 2, 1], ("2", "4", "10")),  # by size, not by letter
+        "whole": ([0, 1, 1, 0], ("1", "2")),
+        "truth": ([1, 0, 1, 0], ("false", "true")),
+    }
+    for name, (codes, labels) in expected.items():
+        assert table.columns[name].codes.tolist() == codes
+        assert table.columns[name].labels == labels
+        assert table.columns[name].num_symbols == len(labels)
+        assert table.columns[name].codes.dtype == np.int32
+
+
+@pytest.mark.parametrize("column", ["kind", "legs", "whole"])
+def test_missing_values_are_refused_dropped_or_a_symbol(write, column):
+    values = frame()[column].to_list()
+    path = write(frame(**{column: [values[0], None, *values[2:]]}))
+    with pytest.raises(ValueError, match=f"^column '{column}' misses 1 of 4 values: leave those rows out"):
+        tables.read(path, [column, "truth"])
+    dropped = tables.read(path, [column, "truth"], missing="drop")
+    assert (dropped.num_rows, dropped.num_dropped) == (3, 1)
+    assert dropped.columns["truth"].codes.tolist() == [1, 1, 0]
+    kept = tables.read(path, [column, "truth"], missing="symbol").columns[column]
+    assert kept.labels == (*dropped.columns[column].labels, "(missing)")
+    assert kept.codes[1] == kept.num_symbols - 1
+    assert tables.read(path, ["truth"]).num_rows == 4  # other columns are not looked at
+
+
+def test_not_a_number_is_missing(tmp_path):
+    frame(whole=[1.0, float("nan"), 2.0, 2.0]).write_parquet(tmp_path / "data.parquet")
+    assert tables.read(tmp_path / "data.parquet", ["whole"], missing="drop").num_dropped == 1
+
+
+def test_an_empty_word_in_quotes_is_a_word(tmp_path):
+    (tmp_path / "data.csv").write_text('a,b\n"",1\nx,2\n')
+    assert tables.read(tmp_path / "data.csv", ["a"]).columns["a"].labels == ("", "x")
+
+
+def test_a_column_of_nothing_but_missing_values_is_constant(write):
+    column = tables.read(write(frame(kind=[None] * 4)), ["kind"], missing="symbol").columns["kind"]
+    assert column.labels == ("(missing)",)
+    assert column.codes.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            [0.5, 1.0, 1.0, 2.0],
+            "column 'kind' is continuous (it holds 0.5): bin it first, or write its levels as words",
+        ),
+        ([1e300, 1.0, 1.0, float("inf")], "column 'kind' is continuous (it holds"),
+        ([datetime.date(2024, 1, 1)] * 4, "column 'kind' holds Date, not symbols"),
+    ],
+)
+def test_what_is_not_categorical_is_refused(tmp_path, values, message):
+    frame(kind=values).write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        tables.read(tmp_path / "data.parquet", ["kind"])
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "data.txt").write_text("a\n1\n")
+    (tmp_path / "data.parquet").write_text("no parquet")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "head.csv").write_text("a,b\n")
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
+    (tmp_path / "missing.csv").write_text("a,b\n1,\n2,\n")
+    for name, error, message in (
+        ("none.csv", FileNotFoundError, "there is no file"),
+        ("data.txt", ValueError, "must end in .csv or .parquet"),
+        ("data.parquet", ValueError, "cannot be read"),
+        ("empty.csv", ValueError, "cannot be read"),
+        ("ragged.csv", ValueError, "cannot be read"),
+        ("head.csv", ValueError, "has no row"),
+        ("missing.csv", ValueError, "has no row without a missing value in b"),
+    ):
+        with pytest.raises(error, match=message):
+            tables.read(tmp_path / name, ["b"], missing="drop")
+    with pytest.raises(ValueError, match="has no column 'c', only 'a', 'b'"):
+        tables.read(tmp_path / "head.csv", ["a", "c"])
+
+
+def test_joint_counts_the_pairs(write):
+    table = tables.read(write(frame()), ["kind", "legs"])
+    expected = np.zeros((3, 3))
+    for kind, legs, _, _ in ROWS:
+        expected[("ant", "bird", "cat").index(kind), (2, 4, 10).index(legs)] += 0.25
+    np.testing.assert_array_equal(tables.joint(table, "kind", "legs"), expected)
+
+
+def test_a_joint_that_no_memory_holds_is_refused():
+    column = tables.Column(np.arange(10_000, dtype=np.int32), tuple(map(str, range(10_000))))
+    with pytest.raises(ValueError, match="10000 and 10000 symbols in 10000 rows, more than 67108864 pairs: is one"):
+        tables.joint(tables.Table({"a": column, "b": column}, 10_000, 0), "a", "b")
+
+
+def test_codes_are_written_symbol_by_symbol(tmp_path):
+    joint = jnp.array([[0.3, 0.0], [0.0, 0.3], [0.2, 0.0], [0.1, 0.1]])
+    column = tables.Column(np.arange(4, dtype=np.int32), ("a", "b,c", "d", "e"))
+    found = tables.best_quantizers(jax.random.key(0), joint, 9)
+    assert len(found) == 4
+    tables.write_codes(column, joint, found, tmp_path / "codes.csv")
+    rows = list(csv.DictReader((tmp_path / "codes.csv").read_text().splitlines()))
+    assert [row["symbol"] for row in rows] == ["a", "b,c", "d", "e"]
+    assert [row["k=3"] for row in rows] == ["0", "1", "0", "2"]
+    assert [row["k=4"] for row in rows] == ["0", "1", "2", "3"]
+    information = float(isjax.mutual_information(joint))
+    for quantizer in found:
+        entropy, relevance = tables.complexity_and_relevance(joint, quantizer)
+        assert relevance == pytest.approx(information - float(quantizer.loss), abs=1e-6)
+        assert relevance <= entropy + 1e-6
+    grid = tables.quantizer_table(found, information)
+    assert [list(column.cells)[-1] for column in grid.columns] == [
+        "4",
+        "0.000000",
+        f"{information:.6f}",
+        "100.0%",
+        "optimal",
+    ]
