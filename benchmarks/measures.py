@@ -62,7 +62,7 @@ def dit_seconds(joints):
         start = time.perf_counter()
         distribution = dit.Distribution.from_ndarray(joint / joint.sum())
         made = time.perf_counter()
-        dit.shannon.mutual_information(distribution, [0], [1])
+        dit.shannon.mutual_information(distribution, [0], [1])  # pyright: ignore[reportAttributeAccessIssue]
         making.append(made - start)
         measuring.append(time.perf_counter() - made)
     return statistics.median(making), statistics.median(measuring)

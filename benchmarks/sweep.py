@@ -13,6 +13,7 @@ import os
 import pathlib
 import statistics
 import time
+import warnings
 
 import flax.linen as nn
 import jax
@@ -64,7 +65,7 @@ def of_vmap_of_scan(problem, width, size, num_steps):
         params = network.init(key_init, features[:1])
 
         def loss(params, index):
-            logits = network.apply(params, features[index])
+            logits = jnp.asarray(network.apply(params, features[index]))
             return optax.softmax_cross_entropy_with_integer_labels(logits, classes[index]).mean()
 
         def step(carry, key):
@@ -132,23 +133,26 @@ def of_torch_func(problem, width, size, num_steps):
 
 
 def of_scikit_learn(problem, width, size, num_steps):
-    """One ``MLPClassifier``; joblib would run two of them at once on two cores, so its time is halved on two."""
-    import warnings
-
-    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingImports]
+    """An ``MLPClassifier`` on each core, by joblib."""
+    import joblib  # pyright: ignore[reportMissingImports]
 
     features, classes = samples(problem, max(LENGTHS))
-    epochs = max(num_steps // 10 * size // len(features), 1)
+    epochs, num_cores = max(num_steps // 10 * size // len(features), 1), os.cpu_count() or 1
+    pool = joblib.Parallel(n_jobs=num_cores)
 
     def run():
-        model = MLPClassifier(
-            (width,), solver="sgd", batch_size=size, learning_rate_init=RATE, max_iter=epochs, momentum=0
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(features, classes)
+        pool(joblib.delayed(_fit)(features, classes, width, size, epochs) for _ in range(num_cores))
 
-    return run, epochs * (len(features) // size) * (os.cpu_count() or 1)
+    return run, num_cores * epochs * (len(features) // size)
+
+
+def _fit(features, classes, width, size, epochs):
+    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingImports]
+
+    options = {"solver": "sgd", "batch_size": size, "learning_rate_init": RATE, "momentum": 0, "max_iter": epochs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        MLPClassifier((width,), **options).fit(features, classes)
 
 
 CONTENDERS = {
