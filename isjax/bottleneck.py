@@ -49,7 +49,11 @@ _REFINED_CELLS = 2**18  # numbers that the single moves of all restarts may take
 
 
 class Bottleneck(NamedTuple):
-    """An encoder that solves a bottleneck problem, and what it keeps, loses and costs, in nats."""
+    """An encoder that solves a bottleneck problem, and what it keeps, loses and costs, in nats.
+
+    Source:
+      Tishby, Pereira and Bialek, The information bottleneck method (1999).
+    """
 
     encoder: Float[Array, "*batch x u"] | Int[Array, "*batch x"]
     """Rows p(u | x) ``[..., x, u]`` (floats), or codes ``[..., x]`` (integers) of the deterministic bottleneck."""
@@ -560,7 +564,11 @@ def deterministic_information_bottleneck(
 
 
 class Quantizer(NamedTuple):
-    """A deterministic encoder of K codes, and what it loses."""
+    """A deterministic encoder of K codes, and what it loses, in nats.
+
+    Source:
+      Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014).
+    """
 
     codes: Int[Array, "*batch x"]
     """Code of each input symbol."""
