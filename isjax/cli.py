@@ -103,8 +103,9 @@ class Sweep:
     """Address of a Dask scheduler, as in tcp://host:8786, whose workers do the training."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
-    keep_programs: bool = True
-    """Keep compiled programs in the user's cache folder, so that a study of the same shapes need not compile again."""
+    keep_programs: bool = False
+    """Keep compiled programs in the user's cache folder, so that a study of the same shapes need not compile again.
+    Where it finds them, XLA writes lines about machine features (prefer-no-gather and the like); they are harmless."""
 
     def problems(self) -> dict[str, Problem]:
         """The problems of the study, by name."""

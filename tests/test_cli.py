@@ -69,14 +69,14 @@ def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
 
 
 def test_a_second_study_of_the_same_shapes_finds_its_programs_compiled(tmp_path):
-    """In processes of their own: the second adds no program to those that the first kept, unless told to keep none."""
+    """In processes of their own: the second adds no program to those that the first kept; without the word, none is."""
     words = f"sweep {' '.join(SMALL)} --hidden 5 --encoders biased --quiet --output {tmp_path}".split()
     environment = os.environ | {
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     kept = []
-    for more in (["--no-keep-programs"], [], ["--seed", "1"]):
+    for more in ([], ["--keep-programs"], ["--keep-programs", "--seed", "1"]):
         subprocess.run([sys.executable, "-m", "isjax", *words, *more], env=environment, check=True)
         kept.append({p.name for p in (tmp_path / "cache").rglob("*-cache") if "sweep" in p.name})
     assert kept[0] == set()
