@@ -20,6 +20,7 @@ from isjax import _checks
 from isjax._typing import Array, Float, Key
 from isjax.bottleneck import Quantizer, quantizers_up_to
 from isjax.distributions import empirical_joint, marginal_x, pushforward
+from isjax.encoders import compact_codes
 from isjax.measures import entropy, mutual_information
 from isjax.results import write_whole
 
@@ -300,11 +301,6 @@ def write_codes(
       ['symbol,probability,k=2', 'a,0.5,0', 'b,0.5,1']
     """
     frame = pl.DataFrame({"symbol": column.labels, "probability": np.asarray(joint).sum(1).astype(np.float64)})
-    codes = {f"k={k}": _in_order(np.asarray(each.codes)) for k, each in enumerate(quantizers, start=1) if k > 1}
-    return write_whole(path, frame.with_columns(**{k: pl.Series(k, v) for k, v in codes.items()}).write_csv)
-
-
-def _in_order(codes: np.ndarray) -> np.ndarray:
-    """Codes renumbered in order of first appearance."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
+    compact = {f"k={k}": compact_codes(each.codes).codes for k, each in enumerate(quantizers, start=1) if k > 1}
+    columns = {name: pl.Series(name, np.asarray(codes)) for name, codes in compact.items()}
+    return write_whole(path, frame.with_columns(**columns).write_csv)
