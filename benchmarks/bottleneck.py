@@ -8,11 +8,10 @@ so it is given some of the β, and its time is scaled to all of them.
 """
 
 import argparse
-import importlib.metadata
+import functools
 import importlib.util
-import json
+import itertools
 import math
-import os
 import pathlib
 import statistics
 import time
@@ -22,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import isjax
-from benchmarks.measures import machine
+from benchmarks._report import in_turns, machine, print_machine, print_table, write_figures
 
 
 def objectives(complexity, relevance, betas):
@@ -70,79 +69,76 @@ def dit_points(joint, betas):
 
 
 def isjax_curve(joint, betas, tolerance, num_restarts):
-    """A function of a key, its first result, and the seconds that took."""
+    """A function without arguments: the curve, from another key each time."""
     joint, betas = jnp.asarray(joint, jnp.float32), jnp.asarray(betas, jnp.float32)
     program = jax.jit(
         lambda key: isjax.bottleneck_curve(
             key, joint, betas, num_codes=joint.shape[0], num_restarts=num_restarts, tolerance=tolerance
         )
     )
-    start = time.perf_counter()
-    found = jax.block_until_ready(program(jax.random.key(0)))
-    return program, found, time.perf_counter() - start
+    seeds = itertools.count()
+    return lambda: jax.block_until_ready(program(jax.random.key(next(seeds))))
+
+
+def curves(options, joint, betas, tolerance, objectives_of_peers):
+    """Rows of times and of objectives at one tolerance; and the objectives of isjax."""
+    contenders = {"isjax": isjax_curve(joint, betas, tolerance, options.restarts)}
+    if importlib.util.find_spec("embo"):
+        seeds = itertools.count()
+
+        def embo():
+            np.random.seed(next(seeds))  # noqa: NPY002  (embo draws from the global generator)
+            return embo_curve(joint, betas, tolerance, 1, options.embo_iterations)
+
+        contenders["embo"] = embo
+        complexity, relevance, kept = embo_curve(joint, betas, tolerance, 1, options.embo_iterations, monotone=False)
+        np.testing.assert_allclose(kept, betas)
+        objectives_of_peers = {"embo": objectives(complexity, relevance, betas), **objectives_of_peers}
+    seconds = in_turns(contenders, options.rounds)
+    found = contenders["isjax"]()
+    ours = objectives(found.complexity, found.relevance, betas)
+    times = [
+        {"what": f"curve, {tool}, relative change {tolerance:g}", "first_call_s": first, "median_s": median}
+        | {"over_isjax": median / seconds["isjax"].median}
+        for tool, (first, median) in seconds.items()
+    ]
+    times[0] |= {"converged": int(found.converged.sum()), "num_steps": int(found.num_steps.max())}
+    times[0] |= {"smallest_rise": float(np.min(np.diff(found.relevance)))}
+    return times, [compared(tolerance, tool, ours, theirs) for tool, theirs in objectives_of_peers.items()], ours
+
+
+def compared(tolerance, tool, ours, theirs):
+    name = f"isjax at {tolerance:g}, {tool}"
+    return {"what": name, "excess": float(np.max(ours - theirs)), "deficit": float(np.max(theirs - ours))}
 
 
 def run(options):
+    """Rows of times, and of objectives."""
     rng = np.random.default_rng(options.seed)
     joint = rng.dirichlet(np.ones(64)).reshape(16, 4)
     joint = joint.astype(np.float32).astype(np.float64)
     joint /= joint.sum()
     betas = np.linspace(1.0, options.max_beta, options.num_betas)
-    rows, found, reference = [], None, {}
+    reference = {}
     if importlib.util.find_spec("embo"):
         complexity, relevance, _ = embo_curve(joint, betas, 1e-9, 4, 1000, monotone=False)
         reference["embo, 4 restarts of 1000 updates"] = objectives(complexity, relevance, betas)
-    for rtol in (1e-3, 1e-6):
-        program, found, first_call = isjax_curve(joint, betas, rtol, options.restarts)
-        times = {"isjax": [], "embo": []}
-        peers = {}
-        for i in range(options.rounds):
-            start = time.perf_counter()
-            found = jax.block_until_ready(program(jax.random.key(i)))
-            times["isjax"].append(time.perf_counter() - start)
-            if importlib.util.find_spec("embo"):
-                np.random.seed(i)  # noqa: NPY002  (embo draws from the global generator)
-                start = time.perf_counter()
-                embo_curve(joint, betas, rtol, 1, options.embo_iterations)
-                times["embo"].append(time.perf_counter() - start)
-        ours = objectives(found.complexity, found.relevance, betas)
-        row = {"rtol": rtol, "isjax_s": statistics.median(times["isjax"]), "isjax_first_call_s": first_call}
-        row |= {"isjax_converged": int(found.converged.sum()), "isjax_steps": int(found.num_steps.max())}
-        if times["embo"]:
-            row["embo_s"] = statistics.median(times["embo"])
-            row["embo_over_isjax"] = row["embo_s"] / row["isjax_s"]
-            complexity, relevance, kept = embo_curve(joint, betas, rtol, 1, options.embo_iterations, monotone=False)
-            np.testing.assert_allclose(kept, betas)
-            peers["embo"] = objectives(complexity, relevance, betas)
-            peers |= reference
-        row["excess_over"] = {name: float(np.max(ours - theirs)) for name, theirs in peers.items()}
-        row["deficit_of"] = {name: float(np.max(theirs - ours)) for name, theirs in peers.items()}
-        row["rises"] = float(np.min(np.diff(found.relevance)))
-        rows.append(row)
-    if found is not None and importlib.util.find_spec("dit") and options.dit:
+    times, differences, _ = curves(options, joint, betas, 1e-3, reference)
+    more, others, ours = curves(options, joint, betas, 1e-6, reference)
+    times, differences = times + more, differences + others
+    if importlib.util.find_spec("dit") and options.dit:
         chosen = np.linspace(0, len(betas) - 1, options.dit).round().astype(int)
         points, seconds = dit_points(joint, betas[chosen])
         theirs = objectives(points[:, 0], points[:, 1], betas[chosen])
-        ours = objectives(found.complexity, found.relevance, betas)[chosen]
         scaled = statistics.mean(seconds) * len(betas)
-        rows.append(
-            {
-                "dit_point_s": seconds,
-                "dit_s": scaled,
-                "dit_over_isjax": [scaled / row["isjax_s"] for row in rows],
-                "excess_over": {"dit": float(np.max(ours - theirs))},
-                "deficit_of": {"dit": float(np.max(theirs - ours))},
-            }
-        )
-    quantizer = jax.jit(lambda joint: isjax.optimal_quantizer(joint, num_codes=64))
+        row = {"what": f"curve, dit, scaled from {len(chosen)} β", "median_s": scaled, "points_s": seconds}
+        times.append(row | {"over_isjax": scaled / more[0]["median_s"]})
+        differences.append(compared(1e-6, "dit", ours[chosen], theirs))
+    quantizer = jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=64))
     large = jnp.asarray(rng.dirichlet(np.ones(8192)).reshape(4096, 2), jnp.float32)
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
-        jax.block_until_ready(quantizer(large))
-        seconds.append(time.perf_counter() - start)
-    rows.append({"quantizer_4096x64_first_call_s": seconds[0], "quantizer_4096x64_s": statistics.median(seconds[1:])})
-    return rows
+    first, median = in_turns({"": lambda: jax.block_until_ready(quantizer(large))}, 3)[""]
+    times.append({"what": "quantizer of 4096 inputs, 64 codes", "first_call_s": first, "median_s": median})
+    return times, differences
 
 
 def main(arguments):
@@ -156,13 +152,13 @@ def main(arguments):
     parser.add_argument("--seed", type=int, default=0, help="seed of the joint")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
-    about = machine() | {"load": os.getloadavg()[0]}
-    for name in ("embo",):
-        about[name] = importlib.metadata.version(name) if importlib.util.find_spec(name) else None
-    rows = run(options)
-    print(", ".join(f"{k} {v}" for k, v in about.items()))
-    for row in rows:
-        print(json.dumps(row, indent=2, ensure_ascii=False))
-    if options.output:
-        options.output.write_text(json.dumps({"machine": about, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
+    about = machine("embo", "dit")
+    print_machine(about)
+    times, differences = run(options)
+    columns = {"s": ("median_s", ".3f"), "first call": ("first_call_s", ".1f"), "÷ isjax": ("over_isjax", ".1f")}
+    columns |= {"converged": ("converged", "d"), "steps": ("num_steps", "d"), "smallest rise": ("smallest_rise", ".1e")}
+    print_table(times, {"time": ("what", ""), **columns})
+    columns = {"excess of isjax": ("excess", ".1e"), "excess of peer": ("deficit", ".1e")}
+    print_table(differences, {"objective, nats": ("what", ""), **columns})
+    write_figures(options.output, about, times=times, objectives=differences)
     return 0

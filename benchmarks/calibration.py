@@ -6,7 +6,6 @@ what the table says; zero at the null. At nominal 5 %, and 95 %.
 
 import argparse
 import functools
-import json
 import pathlib
 import time
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import isjax
+from benchmarks._report import machine, print_machine, print_table, write_figures
 from isjax.estimation import occupied_cells, smallest_expected_count
 
 SHAPES = ((2, 2, 1), (4, 2, 2), (8, 4, 3), (16, 4, 4), (32, 8, 4), (64, 8, 4))
@@ -127,21 +127,21 @@ def main(arguments):
     parser.add_argument("--num-shapes", type=int, default=len(SHAPES), help="how many of the alphabets")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
-    results = {}
-    simulations = [("rejected at nominal 5 %", size_and_power, options.tests)]
-    simulations += [("covered at nominal 95 %", coverage, options.intervals)]
-    for name, simulate, num in simulations:
-        if num == 0:
-            continue
-        print(f"\n{name}")
-        start, rows = time.perf_counter(), []
-        for row in simulate(options):
-            if not rows:
-                print("  ".join(f"{key:>18s}" for key in row))
-            print("  ".join(f"{v:18.4g}" if isinstance(v, float) else f"{v!s:>18s}" for v in row.values()), flush=True)
-            rows.append(row)
-        print(f"{time.perf_counter() - start:.0f} s")
-        results[name] = rows
-    if options.output:
-        options.output.write_text(json.dumps(results, indent=2) + "\n")
+    about, tables = machine(), {}
+    print_machine(about)
+    common = {"n": ("num_samples", "d"), "loss": ("loss", ".4g")}
+    rejections = {
+        "smallest expected": ("smallest_expected", ".2g"),
+        "chi2": ("chi2", ".3f"),
+        "permuted": ("permutation", ".3f"),
+    }
+    covering = {name: (name, ".3f") for name in ("mean_estimate", "covered", "above", "width")}
+    simulations = [("rejected at nominal 5 %", size_and_power, options.tests, rejections)]
+    simulations += [("covered at nominal 95 %", coverage, options.intervals, covering)]
+    for name, simulate, num, columns in simulations:
+        if num:
+            start = time.perf_counter()
+            tables[name] = print_table(simulate(options), {name: ("shape", ""), **common, **columns})
+            print(f"{time.perf_counter() - start:.0f} s")
+    write_figures(options.output, about, **tables)
     return 0

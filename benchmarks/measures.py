@@ -6,12 +6,8 @@ input take turns; times are medians, and the first call, which compiles, is repo
 
 import argparse
 import functools
-import importlib.metadata
 import importlib.util
-import json
-import os
 import pathlib
-import platform
 import statistics
 import time
 
@@ -20,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import isjax
+from benchmarks._report import Seconds, in_turns, machine, print_machine, print_table, write_figures
 
 
 def random_joint(rng, *shape):
@@ -90,17 +87,6 @@ def contenders(joint, codes, num_codes):
     return found
 
 
-def measured(functions, num_rounds):
-    """Seconds of the first call and the median of the others, in turns."""
-    times = {name: [] for name in functions}
-    for _ in range(num_rounds + 1):
-        for name, f in functions.items():
-            start = time.perf_counter()
-            f()
-            times[name].append(time.perf_counter() - start)
-    return {name: (first, statistics.median(rest)) for name, (first, *rest) in times.items()}
-
-
 def run(num_rounds, num_for_dit):
     rng = np.random.default_rng(0)
     inputs = {
@@ -109,14 +95,13 @@ def run(num_rounds, num_for_dit):
     }
     rows = []
     for title, (joint, codes, num_codes) in inputs.items():
-        functions = contenders(joint, codes, num_codes)
-        seconds = measured(functions, num_rounds)
+        seconds = in_turns(contenders(joint, codes, num_codes), num_rounds)
         if joint.ndim == 3 and importlib.util.find_spec("dit"):
             # dit takes one joint at a time: some are measured, and the time is scaled to all. Making its distribution
             # from the array takes far longer than measuring it, so that is told apart.
             making, measuring = dit_seconds(joint[:num_for_dit])
-            seconds["mutual information", "dit"] = (None, measuring * len(joint))
-            seconds["mutual information", "dit, from the array"] = (None, (making + measuring) * len(joint))
+            seconds["mutual information", "dit"] = Seconds(None, measuring * len(joint))
+            seconds["mutual information", "dit, from the array"] = Seconds(None, (making + measuring) * len(joint))
         read = seconds["read the array once", "jit(sum)"][1]
         for (quantity, tool), (first, median) in seconds.items():
             ours = seconds.get((quantity, "isjax"), (None, median))[1]
@@ -126,45 +111,23 @@ def run(num_rounds, num_for_dit):
     return rows
 
 
-def machine():
-    names = ["isjax", "jax", "jaxlib", "numpy", "dit"]
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
-
-
-def _processor():
-    info = pathlib.Path("/proc/cpuinfo")
-    models = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    return models[0] if models else platform.processor()
-
-
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks measures", description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, help="how often each contender runs")
     parser.add_argument("--dit", type=int, default=200, help="how many of the joints dit is given")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
-    rows, about = run(options.rounds, options.dit), machine()
-    print(", ".join(f"{k} {v}" for k, v in about.items()))
+    rows, about = run(options.rounds, options.dit), machine("dit")
+    print_machine(about)
     for title in dict.fromkeys(row["input"] for row in rows):
-        print(f"\n{title:50s}{'ms':>10s}{'first call':>12s}{'÷ isjax':>10s}{'÷ one read':>12s}")
-        for row in rows:
-            if row["input"] == title:
-                first = f"{row['first_call_ms']:.0f}" if row["first_call_ms"] else ""
-                name = f"{row['quantity']}: {row['tool']}"
-                print(
-                    f"{name:50s}{row['median_ms']:10.2f}{first:>12s}{row['over_isjax']:10.1f}"
-                    f"{row['over_one_read']:12.1f}"
-                )
-    if options.output:
-        options.output.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+        columns = {
+            title: ("what", ""),
+            "ms": ("median_ms", ".2f"),
+            "first call": ("first_call_ms", ".0f"),
+            "÷ isjax": ("over_isjax", ".1f"),
+            "÷ one read": ("over_one_read", ".1f"),
+        }
+        named = ({"what": f"{row['quantity']}: {row['tool']}", **row} for row in rows if row["input"] == title)
+        print_table(named, columns)
+    write_figures(options.output, about, rows=rows)
     return 0

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 import isjax
-from benchmarks.measures import machine
+from benchmarks._report import machine
 
 LENGTHS, NUM_SEEDS, NUM_CLASSES, RATE = tuple(2**i for i in range(5, 13)), 4, 4, 0.1
 NUM_MEMBERS = len(LENGTHS) * NUM_SEEDS

@@ -1,0 +1,76 @@
+"""What the benchmarks share: contenders in turns, the machine they ran on, tables, and figures as JSON."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+from typing import NamedTuple
+
+import isjax.results
+
+
+class Seconds(NamedTuple):
+    """Of the first call, which compiles, and the median of the others."""
+
+    first: float | None
+    median: float
+
+
+def in_turns(contenders, rounds):
+    """Seconds of functions without arguments: one call of each, then so many rounds in which each has its turn."""
+    times = {name: [] for name in contenders}
+    for _ in range(rounds + 1):
+        for name, f in contenders.items():
+            start = time.perf_counter()
+            f()
+            times[name].append(time.perf_counter() - start)
+    return {name: Seconds(first, statistics.median(rest)) for name, (first, *rest) in times.items()}
+
+
+def machine(*peers):
+    """The processor, how busy it is, and the versions of what is measured; None for what is not installed."""
+    versions = {}
+    for name in ("isjax", "jax", "jaxlib", "numpy", *peers):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    about = {"processor": _processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    return about | {"python": platform.python_version(), **versions}
+
+
+def _processor():
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
+
+
+def print_machine(about):
+    print(", ".join(f"{k} {v}" for k, v in about.items()))
+
+
+def print_table(rows, columns):
+    """Prints dictionaries as they come, and returns them as a list.
+
+    ``columns`` maps a heading to a key of the row and a format. The first column names the row; what is None or missing
+    is left blank.
+    """
+    first, *others = columns
+    widths = [max(12, len(heading) + 2) for heading in others]
+    kept = []
+    print(f"\n{first:50s}" + "".join(f"{heading:>{width}s}" for heading, width in zip(others, widths, strict=True)))
+    for row in rows:
+        name, *cells = ("" if row.get(key) is None else format(row[key], spec) for key, spec in columns.values())
+        print(f"{name:50s}" + "".join(f"{c:>{w}s}" for c, w in zip(cells, widths, strict=True)), flush=True)
+        kept.append(row)
+    return kept
+
+
+def write_figures(path, about, **tables):
+    """Writes ``{"machine": about, NAME: rows, …}`` as JSON, unless ``path`` is None."""
+    if path is not None:
+        text = json.dumps({"machine": about, **tables}, indent=2, ensure_ascii=False) + "\n"
+        isjax.results.write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
