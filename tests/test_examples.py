@@ -1,17 +1,8 @@
 """The examples do what they say, at a smaller size."""
 
-import importlib.util
 import math
-from pathlib import Path
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.scripts import load
 
 
 def test_learned_encoder(tmp_path, capsys):
