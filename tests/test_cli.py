@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import isjax
 from isjax import cli, results
 
 SMALL_GRID = "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3".split()
@@ -104,7 +105,7 @@ def test_every_field_of_the_spec_is_an_option(capsys):
         cli.main(["sweep", "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for field in cli.SweepSpec.__dataclass_fields__:
+    for field in isjax.SweepSpec.__dataclass_fields__:
         assert f"--{field.replace('_', '-')} " in out
 
 
