@@ -1,5 +1,6 @@
 """The networks: their shapes, their layers, and that empty features change nothing."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +25,33 @@ def test_activations_are_what_the_formula_says(hidden):
     logits = expected @ np.asarray(leaves["_Logits_0"]["kernel"]).T + np.asarray(leaves["_Logits_0"]["bias"])
     np.testing.assert_allclose(outputs[-1], logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(network.apply(params, x), outputs[-1])
+
+
+def test_derivatives_of_every_kind_are_those_of_the_formula(x64):
+    network = isjax.MLP((8,), num_classes=3)
+    x = jax.random.normal(jax.random.key(0), (5, 4))
+    params = network.init(jax.random.key(1), x)
+
+    def formula(params, x):
+        first, last = params["params"]["Dense_0"], params["params"]["_Logits_0"]
+        hidden = jnp.maximum(x @ first["kernel"] + first["bias"], 0)
+        return hidden @ last["kernel"].T + last["bias"]
+
+    def of(apply):
+        def loss(params, x):
+            return jnp.sum(jnp.sin(apply(params, x)))
+
+        along = jax.tree.map(jnp.cos, params)
+        gradient = jax.grad(loss, argnums=(0, 1))
+        return (
+            gradient(params, x),
+            jax.jvp(lambda p: apply(p, x), (params,), (along,))[1],
+            jax.jvp(lambda p: gradient(p, x), (params,), (along,))[1],
+            jax.grad(lambda p: sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient(p, x))))(params),
+            jax.vmap(gradient, in_axes=(None, 0))(params, x),  # rows without a batch axis
+        )
+
+    chex.assert_trees_all_close(of(network.apply), of(formula), atol=1e-12)
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (16, 8)])
