@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 def identify(key: Key[Array, ""], problems: Sequence[str], spec: SweepSpec) -> dict[str, Any]:
-    """Everything that determines the numbers of a block, save the device, on which only their rounding depends.
+    """What determines the numbers of a block; not the device, nor the chunks, on which only their rounding depends.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -55,7 +55,7 @@ def identify(key: Key[Array, ""], problems: Sequence[str], spec: SweepSpec) -> d
       ([[8]], 10)
     """
     identity = {
-        **dataclasses.asdict(spec),
+        **dataclasses.asdict(dataclasses.replace(spec, chunk_size=None)),
         "max_length": spec.max_length,
         "problems": list(problems),
         "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],

@@ -2,9 +2,9 @@
 
 A grid is problems × widths × batch sizes × learning rates × lengths × seeds. Whatever changes a shape (the problem's
 alphabets, the width, the batch size) is unrolled into programs; all else is an axis of members. Members of one length
-train in lock step, a few at a time (``chunk_size``): so no step is wasted where the number of steps follows the length.
-These chunks are shared out over the devices of a mesh, and every device works through its own, one after another:
-memory is bounded whatever the grid.
+train in lock step, a few at a time: so no step is wasted where the number of steps follows the length. These chunks are
+shared out over the devices of a mesh, and every device works through its own, one after another: memory is bounded
+whatever the grid.
 """
 
 import dataclasses
@@ -49,6 +49,8 @@ class SweepSpec:
       num_evals: At how many steps the risk is evaluated, spaced evenly in the logarithm, the last one among them.
       sampling: Batches that are fixed once, or drawn with replacement at each step.
       schedule: Whether the learning rate stays constant, or falls to zero on a linear or cosine path.
+      chunk_size: How many members train in lock step on a device; chosen for its kind and the width if None. It changes
+        time and memory, and results by rounding alone.
 
     Raises:
       TypeError: if a number of things is not an integer.
@@ -74,6 +76,7 @@ class SweepSpec:
     num_evals: int = 16
     sampling: Literal["fixed", "replacement"] = "fixed"
     schedule: Literal["constant", "linear", "cosine"] = "constant"
+    chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden", "lengths", "batch_sizes", "learning_rates"):
@@ -90,6 +93,8 @@ class SweepSpec:
                 raise ValueError(f"learning_rates must be positive and finite, got {rate}")
         object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in self.learning_rates))
         _checks.count(self.num_seeds, "num_seeds")
+        if self.chunk_size is not None:
+            _checks.count(self.chunk_size, "chunk_size")
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
         self.train_configs  # noqa: B018  (they check the rest)
 
@@ -272,8 +277,8 @@ def _sweep_program(
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
     network = MLP(tuple(hidden), num_classes=problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
-    platform = mesh.devices.flat[0].platform
-    chunks, position = _share_out(grid, chunk_size(platform, hidden), mesh.devices.size)
+    size = spec.chunk_size or best_chunk_size(mesh.devices.flat[0].platform, hidden)
+    chunks, position = _share_out(grid, size, mesh.devices.size)
     lengths = jnp.asarray([*spec.lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
@@ -328,11 +333,11 @@ def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> 
     return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
 
 
-def chunk_size(platform: str, hidden: Sequence[int]) -> int:
-    """How many members train in lock step on a device.
+def best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
+    """How many members train in lock step on a device, where the spec does not say.
 
     On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so
-    that its products are large.
+    that its products are large. ``python -m benchmarks scaling`` measures the one; the other is not measured.
     """
     if platform == "cpu":
         return 4 if max(hidden, default=0) < 128 else 1

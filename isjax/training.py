@@ -10,6 +10,7 @@ counts of (u, y) are a sufficient statistic of the gradient, so that a step cost
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -118,6 +119,11 @@ class _Batch(NamedTuple):
     weights: Float[Array, "r y"]
 
 
+_BatchAt = Callable[[Array], _Batch]
+
+_STEPS_A_RUN = 64
+
+
 def train(
     key: Key[Array, ""],
     problem: Problem,
@@ -161,7 +167,7 @@ def train(
     """
     key_data, key_init, key_batches = jax.random.split(key, 3)
     data = _draw_data(key_data, problem, length, config)
-    batch_at = _batches(key_batches, problem, data, config)
+    batches_of = _batches(key_batches, problem, data, config)
     num_steps = _num_steps(data, config)
     steps = evaluation_steps(num_steps, config.num_evals)
     schedule = _SCHEDULES[config.schedule]
@@ -173,7 +179,7 @@ def train(
     def loss(params: Any, batch: _Batch) -> Array:  # noqa: ANN401
         return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))
 
-    def step(t: Array, params: Any) -> Any:  # noqa: ANN401
+    def step(batch_at: _BatchAt, t: Array, params: Any) -> Any:  # noqa: ANN401
         gradient = jax.grad(loss)(params, batch_at(t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
         optimizer = optax.sgd(learning_rate * schedule(progress))
@@ -181,7 +187,13 @@ def train(
         return optax.apply_updates(params, updates)
 
     def segment(params: Any, bounds: tuple[Array, Array]) -> tuple[Any, Array]:  # noqa: ANN401
-        params = jax.lax.fori_loop(*bounds, step, params)
+        start, stop = bounds
+
+        def run(i: Array, params: Any) -> Any:  # noqa: ANN401
+            first, last = jnp.maximum(start, i * _STEPS_A_RUN), jnp.minimum(stop, (i + 1) * _STEPS_A_RUN)
+            return jax.lax.fori_loop(first, last, partial(step, batches_of(i)), params)
+
+        params = jax.lax.fori_loop(start // _STEPS_A_RUN, -(-stop // _STEPS_A_RUN), run, params)
         with jax.default_matmul_precision("highest"):
             return params, log_probabilities(params, problem.features)
 
@@ -221,13 +233,21 @@ def _draw_data(key: Array, problem: Problem, length: int | ScalarInt, config: Tr
     return _Data(problem.codes[x], y, n, -(-n // config.batch_size))
 
 
-def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> Callable[[Array], _Batch]:
-    """The function from a step to its batch."""
+def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> Callable[[Array], _BatchAt]:
+    """The function from a run of ``_STEPS_A_RUN`` steps to one that gives the batch of each step in it."""
     size, dtype = config.batch_size, problem.features.dtype
 
-    def drawn(t: Array) -> _Batch:
-        index = jax.random.randint(jax.random.fold_in(key, t), (size,), 0, jnp.maximum(data.length, 1))
-        return _batch(problem, data.codes[index], data.targets[index], jnp.full(size, 1 / size, dtype))
+    def drawn(run: Array) -> _BatchAt:
+        shape = _STEPS_A_RUN, size  # one draw for all of a run: a key split and a draw in every step would cost more
+        indices = jax.random.randint(jax.random.fold_in(key, run), shape, 0, jnp.maximum(data.length, 1))
+
+        def batch(index: Array) -> _Batch:
+            return _batch(problem, data.codes[index], data.targets[index], jnp.full(size, 1 / size, dtype))
+
+        if not _is_counted(problem, size):
+            return lambda t: batch(indices[t % _STEPS_A_RUN])
+        tables = jax.vmap(lambda index: batch(index).weights)(indices)
+        return lambda t: _Batch(problem.features, tables[t % _STEPS_A_RUN])
 
     if config.sampling == "replacement":
         return drawn
@@ -242,9 +262,9 @@ def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> 
         return _batch(problem, run_codes, run_targets, jnp.where(jnp.arange(size) < count, 1 / count, 0).astype(dtype))
 
     if not _is_counted(problem, size):
-        return lambda t: fixed(t % num_batches)
+        return lambda _: lambda t: fixed(t % num_batches)
     tables = jax.vmap(lambda batch: fixed(batch).weights)(jnp.arange(-(-data.codes.size // size)))
-    return lambda t: _Batch(problem.features, tables[t % num_batches])
+    return lambda _: lambda t: _Batch(problem.features, tables[t % num_batches])
 
 
 def _is_counted(problem: Problem, num_samples: int) -> bool:

@@ -127,6 +127,14 @@ def test_devices_share_the_members_and_change_no_number(problems):
     chex.assert_trees_all_close(jax.device_get(one), jax.device_get(two), atol=1e-6)
 
 
+def test_the_size_of_chunks_changes_no_number(problems):
+    spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(32,))
+    chosen, given = (sweep(jax.random.key(1), problems, dataclasses.replace(spec, chunk_size=n)) for n in (None, 7))
+    chex.assert_trees_all_close(chosen, given, atol=1e-6)
+    with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
+        dataclasses.replace(spec, chunk_size=0)
+
+
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("num_devices", [1, 2, 3])

@@ -24,6 +24,12 @@ def data_of(problem, length, batch_size=32, max_length=None, seed=0):
     return training._draw_data(jax.random.key(seed), problem, length, config), config
 
 
+def batch_function(problem, data, config):
+    """From a step to its batch."""
+    run_of = training._batches(jax.random.key(0), problem, data, config)
+    return lambda t: run_of(jnp.asarray(t // training._STEPS_A_RUN))(jnp.asarray(t))
+
+
 @pytest.mark.parametrize("encoder", ["identity", "sufficient", "biased"])
 def test_the_risk_is_the_sum_of_its_parts_and_none_is_negative(source, encoder):
     problem = source.problem(encoder)
@@ -64,12 +70,12 @@ def test_data_of_length_n_are_a_prefix_of_those_of_length_2n_and_do_not_depend_o
 def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     problem = source.problem(encoder)  # "identity" goes sample by sample, "biased" by counts
     data, config = data_of(problem, length, max_length=130)
-    batch_at = training._batches(jax.random.key(0), problem, data, config)
+    batch_at = batch_function(problem, data, config)
     num_batches = -(-length // 32)
     assert int(data.num_batches) == num_batches
     sizes, total = [], np.zeros((problem.features.shape[0], 4))
     for t in range(num_batches):
-        rows, weights = (np.asarray(a, np.float64) for a in batch_at(jnp.asarray(t)))
+        rows, weights = (np.asarray(a, np.float64) for a in batch_at(t))
         assert weights.sum() == pytest.approx(1, rel=1e-5)
         size = round(1 / weights[weights > 0].min()) if encoder == "identity" else None
         codes = (rows[:, None] == np.asarray(problem.features)[None]).all(-1).argmax(1)
@@ -82,7 +88,7 @@ def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     np.add.at(counts, (np.asarray(data.codes)[:length], np.asarray(data.targets)[:length]), 1)
     np.testing.assert_allclose(total, counts, atol=1e-4)
     for t in range(num_batches):  # the next epoch is the same
-        np.testing.assert_array_equal(batch_at(jnp.asarray(t)).weights, batch_at(jnp.asarray(t + num_batches)).weights)
+        np.testing.assert_array_equal(batch_at(t).weights, batch_at(t + num_batches).weights)
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "replacement"])
@@ -100,10 +106,35 @@ def test_replacement_draws_every_sample_and_only_those(source):
     problem = source.problem("identity")
     data, config = data_of(problem, 20, max_length=64)
     config = dataclasses.replace(config, sampling="replacement")
-    batch_at = training._batches(jax.random.key(0), problem, data, config)
-    drawn = np.concatenate([np.asarray(batch_at(jnp.asarray(t)).rows) for t in range(40)])
+    batch_at = batch_function(problem, data, config)
+    drawn = np.concatenate([np.asarray(batch_at(t).rows) for t in range(40)])
     seen = {tuple(row) for row in drawn}
     assert seen == {tuple(row) for row in np.asarray(problem.features)[np.asarray(data.codes)[:20]]}
+
+
+@pytest.mark.parametrize("sampling", ["fixed", "replacement"])
+def test_looking_on_more_often_changes_no_step(source, sampling):
+    problem = source.problem("sufficient")
+    often, seldom = (
+        isjax.train(
+            jax.random.key(3),
+            problem,
+            50,
+            0.2,
+            network=NETWORK,
+            config=isjax.TrainConfig(num_steps=150, num_evals=num_evals, batch_size=8, sampling=sampling),
+        )
+        for num_evals in (40, 1)
+    )
+    np.testing.assert_allclose(often.log_decoder[-1], seldom.log_decoder[-1], atol=1e-6)
+
+
+def test_no_two_steps_draw_the_same_batch(source):
+    problem = source.problem("identity")
+    data, config = data_of(problem, 64)
+    batch_at = batch_function(problem, data, dataclasses.replace(config, sampling="replacement"))
+    weights = [np.asarray(batch_at(t).rows) for t in range(training._STEPS_A_RUN - 3, training._STEPS_A_RUN + 3)]
+    assert len({rows.tobytes() for rows in weights}) == 6
 
 
 def test_one_step_of_gradient_descent(source):
