@@ -74,3 +74,20 @@ def write_figures(path, about, **tables):
     if path is not None:
         text = json.dumps({"machine": about, **tables}, indent=2, ensure_ascii=False) + "\n"
         isjax.results.write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def save_figure(path, draw, *, panels):
+    """Draws panels side by side, under one legend, into the PNG beside a JSON ``path``, unless that is None."""
+    if path is None:
+        return
+    import matplotlib.pyplot as plt
+
+    style = pathlib.Path(__file__).parent.parent / "examples" / "isjax.mplstyle"
+    with plt.style.context(style):
+        figure, axes = plt.subplots(1, panels, figsize=(2.6 * panels, 3.4), squeeze=False)
+        draw(axes[0])
+        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
+        lines = {label: line for label, line in lines.items() if not str(label).startswith("_")}
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3)
+        isjax.results.write_whole(path.with_suffix(".png"), lambda beside: figure.savefig(beside, format="png"))
+        plt.close(figure)

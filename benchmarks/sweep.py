@@ -3,15 +3,15 @@
 The grid is eight data lengths and four seeds of one source, seen through X itself (ten binary inputs) in batches of 32,
 and through 16 codes of four bits in larger ones. Contenders of a cell take turns, each warmed up; what is told is the
 median time divided by the steps of all members, and as a fraction of the speed of a large matrix product in the same
-run. Compilation is told apart.
+run. The first call, which compiles, is told apart. Contenders that would take too long take fewer steps; the time of
+isjax includes drawing the data and the initial weights of each member, and evaluating it once.
 """
 
 import argparse
 import importlib.util
-import json
+import itertools
 import os
 import pathlib
-import statistics
 import time
 import warnings
 
@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 import isjax
-from benchmarks._report import machine
+from benchmarks._report import in_turns, machine, print_machine, print_table, save_figure, write_figures
 
 LENGTHS, NUM_SEEDS, NUM_CLASSES, RATE = tuple(2**i for i in range(5, 13)), 4, 4, 0.1
 NUM_MEMBERS = len(LENGTHS) * NUM_SEEDS
@@ -185,30 +185,51 @@ def matrix_product_speed():
     return 2 * 2048**3 / min(times)
 
 
-def run(widths, sizes, num_steps, num_rounds):
-    peak, rows = matrix_product_speed(), []
-    for (encoder, size), width in ((cell, width) for cell in sizes for width in widths):
-        problem, ready = problem_of(encoder), {}
-        for name, make in CONTENDERS.items():
-            if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
-                continue
-            start = time.perf_counter()
-            f, steps = make(problem, width, size, num_steps[width])
-            f()
-            ready[name] = f, steps, time.perf_counter() - start
-        times = {name: [] for name in ready}
-        for _ in range(num_rounds):
-            for name, (f, _, _) in ready.items():
-                start = time.perf_counter()
-                f()
-                times[name].append(time.perf_counter() - start)
-        step = {name: statistics.median(times[name]) / steps for name, (_, steps, _) in ready.items()}
-        for name, (_, _, first) in ready.items():
-            row = {"encoder": encoder, "batch": size, "width": width, "tool": name, "step_us": step[name] * 1e6}
-            row |= {"over_isjax": step[name] / step["isjax"], "with_compilation_s": first}
-            row["of_matrix_product"] = flops_of_a_step(problem, width, size) / step[name] / peak
-            rows.append(row)
-    return rows, peak
+def cell(encoder, size, width, num_steps, num_rounds, peak):
+    """A row for each contender."""
+    problem, ready, built = problem_of(encoder), {}, {}
+    for name, make in CONTENDERS.items():
+        if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
+            continue
+        start = time.perf_counter()
+        ready[name] = make(problem, width, size, num_steps if name == "isjax" else max(num_steps * 32 // size, 20))
+        built[name] = time.perf_counter() - start
+    seconds = in_turns({name: run for name, (run, _) in ready.items()}, num_rounds)
+    step = {name: seconds[name].median / steps for name, (_, steps) in ready.items()}
+    return [
+        {"encoder": encoder, "batch": size, "width": width, "tool": name, "step_us": step[name] * 1e6}
+        | {"over_isjax": step[name] / step["isjax"], "first_s": built[name] + (seconds[name].first or 0)}
+        | {"of_matrix_product": flops_of_a_step(problem, width, size) / step[name] / peak}
+        for name in ready
+    ]
+
+
+COLUMNS = {
+    "": ("tool", ""),
+    "width": ("width", "d"),
+    "µs a step": ("step_us", ".2f"),
+    "÷ isjax": ("over_isjax", ".1f"),
+    "of product": ("of_matrix_product", ".3f"),
+    "first call, s": ("first_s", ".1f"),
+}
+
+
+def draw(rows, peak, axes):
+    """Microseconds a step by width, a panel for each way to see X, and what the matrix product's speed would allow."""
+    kinds = list(dict.fromkeys((row["encoder"], row["batch"]) for row in rows))
+    for axis, (encoder, size) in zip(axes, kinds, strict=False):
+        of_kind = [row for row in rows if (row["encoder"], row["batch"]) == (encoder, size)]
+        for name in dict.fromkeys(row["tool"] for row in of_kind):
+            points = [(row["width"], row["step_us"]) for row in of_kind if row["tool"] == name]
+            axis.plot(*zip(*points, strict=True), marker="o", label=name)
+        widths = sorted({row["width"] for row in of_kind})
+        least = [flops_of_a_step(problem_of(encoder), width, size) / peak * 1e6 for width in widths]
+        axis.plot(widths, least, color="0.6", linestyle="--", label="at the speed of a large matrix product")
+        seen = "X itself, ten inputs" if encoder == "identity" else "16 codes"
+        axis.set(xscale="log", yscale="log", xticks=widths, xlabel="hidden units", title=f"{seen}, batch {size}")
+        axis.set_xticks(widths, map(str, widths))
+        axis.minorticks_off()
+    axes[0].set_ylabel("a step of one network (µs)")
 
 
 def main(arguments):
@@ -216,24 +237,18 @@ def main(arguments):
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 256, 1024])
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 256, 2048], help="batch sizes with 16 codes")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs")
-    parser.add_argument("--steps", type=int, default=2000, help="of each member of width 32; wider ones take fewer")
-    parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
+    parser.add_argument("--steps", type=int, default=3000, help="of each member of width 32; wider ones take fewer")
+    parser.add_argument("--output", type=pathlib.Path, help="where to write the figures: FILE.json, and FILE.png")
     options = parser.parse_args(arguments)
     isjax.configure_cpu()
-    cells = [("identity", 32), *(("sufficient", size) for size in options.sizes)]
-    num_steps = {width: max(options.steps * 32 // max(width, 32), 20) for width in options.widths}
-    rows, peak = run(options.widths, cells, num_steps, options.rounds)
-    about = machine() | {"matrix_product_gflops": peak / 1e9}
-    print(", ".join(f"{k} {v}" for k, v in about.items()))
-    for encoder, size in cells:
-        print(f"\n{encoder + f', batches of {size}':34s}{'width':>10s}{'µs/step':>10s}{'÷ isjax':>10s}", end="")
-        print(f"{'of product':>12s}{'first, s':>10s}")
-        for row in rows:
-            if (row["encoder"], row["batch"]) == (encoder, size):
-                print(
-                    f"{row['tool']:34s}{row['width']:10d}{row['step_us']:10.2f}{row['over_isjax']:10.1f}"
-                    f"{row['of_matrix_product']:12.3f}{row['with_compilation_s']:10.1f}"
-                )
-    if options.output:
-        options.output.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+    peak, rows = matrix_product_speed(), []
+    about = machine("torch", "scikit-learn") | {"matrix_product_gflops": round(peak / 1e9)}
+    print_machine(about)
+    for encoder, size in [("identity", 32), *(("sufficient", size) for size in options.sizes)]:
+        print(f"\n{'X itself' if encoder == 'identity' else '16 codes'}, batch {size}")
+        num_steps = {width: max(int(options.steps * (32 / width) ** 0.6), 20) for width in options.widths}
+        cells = (cell(encoder, size, width, n, options.rounds, peak) for width, n in num_steps.items())
+        rows += print_table(itertools.chain.from_iterable(cells), COLUMNS)
+    write_figures(options.output, about, rows=rows)
+    save_figure(options.output, lambda axes: draw(rows, peak, axes), panels=1 + len(options.sizes))
     return 0
