@@ -20,7 +20,7 @@ import isjax
 from isjax import _checks, runner
 from isjax.cli_common import CommandLineError, devices
 from isjax.cli_data import Bottleneck
-from isjax.cli_study import DEFAULT_SPEC, Plot, Show, Sweep
+from isjax.cli_study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
 from isjax.sweeps import configure_cpu
 
 
@@ -35,6 +35,7 @@ class Doctor:
             console.print(f"{name:10} {version(name)}", highlight=False)
         console.print(f"{'python':10} {platform.python_version()} on {platform.platform()}", highlight=False)
         console.print(f"{'devices':10} {devices()}", highlight=False)
+        console.print(f"{'programs':10} {programs_folder()}", highlight=False, soft_wrap=True)
         known = _checks.KNOWN_BAD_JAXLIB.get(version("jaxlib"))
         if known:
             raise RuntimeError(f"jaxlib {version('jaxlib')} {known}")

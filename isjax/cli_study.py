@@ -22,7 +22,7 @@ from isjax.cli_common import CommandLineError, check_file_name, check_writable, 
 from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
 from isjax.sweeps import SweepSpec
 
-__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep"]
+__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep", "programs_folder"]
 
 _logger = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ class Sweep:
     """Address of a Dask scheduler, as in tcp://host:8786, whose workers do the training."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
-    keep_programs: bool = False
+    keep_programs: bool = True
     """Keep compiled programs in the user's cache folder, so that a study of the same shapes need not compile again.
-    Where it finds them, XLA writes lines about machine features (prefer-no-gather and the like); they are harmless."""
+    ``isjax doctor`` tells where; the folder may be deleted at any time."""
 
     def problems(self) -> dict[str, Problem]:
         """The problems of the study, by name."""
@@ -141,6 +141,8 @@ class Sweep:
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
+        if self.keep_programs:
+            _keep_programs()
         try:
             problems = self.problems()
         except (TypeError, ValueError) as error:
@@ -152,8 +154,6 @@ class Sweep:
             f"{num_networks} networks ({len(problems)} problems × {self.spec.num_members}) on {devices()}",
             highlight=False,
         )
-        if self.keep_programs:
-            jax.config.update("jax_compilation_cache_dir", str(_programs_folder()))
         data = self.output / f"{self.name}.nc"
         with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
             study = runner.run(
@@ -210,7 +210,18 @@ def _load(path: Path) -> xr.Dataset:
         raise CommandLineError(str(error)) from error
 
 
-def _programs_folder() -> Path:
+def _keep_programs() -> None:
+    """Has JAX look for compiled programs where earlier runs kept theirs."""
+    jax.config.update("jax_compilation_cache_dir", str(programs_folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # Of each program that it finds, XLA says that the machine lacks "prefer-no-gather" and the like, which are hints
+    # and no features (jax-ml/jax#38445). JAX's own warnings go on.
+    level = logging.getLogger("jax").level
+    jax.config.update("jax_logging_level", "CRITICAL")
+    logging.getLogger("jax").setLevel(level)
+
+
+def programs_folder() -> Path:
     """Where compiled programs are kept: a folder for each type of machine, whose instructions they are."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else [platform.processor()]

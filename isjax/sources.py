@@ -10,6 +10,7 @@ for C classes, random balanced labels, and the discrimination δ: at 0 there is 
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -186,16 +187,23 @@ def _source(
 
 def _labels(key: Array, p_u: Array, merged: Array, num_classes: int) -> Int[Array, "u"]:
     """Balanced random labels that the merged codes do not determine."""
+    occupied, cells = np.flatnonzero(p_u), np.asarray(merged)
     for attempt in range(_MAX_LABEL_DRAWS):
-        key_codes, key_classes = jax.random.split(jax.random.fold_in(key, attempt))
-        classes = jax.random.permutation(key_classes, num_classes)  # which of them have one label more
-        labels = classes[jax.random.permutation(key_codes, p_u.shape[0]) % num_classes]
-        if mutual_information_loss(p_u[:, None] * jax.nn.one_hot(labels, num_classes, dtype=p_u.dtype), merged) > 0:
+        labels = _balanced_labels(jax.random.fold_in(key, attempt), p_u.shape[0], num_classes)
+        labelled_cells = np.stack([cells, np.asarray(labels)])[:, occupied]
+        if np.unique(labelled_cells, axis=1).shape[1] > np.unique(cells[occupied]).size:  # a cell has two labels
             return labels
     raise ValueError(
         f"no labels in {_MAX_LABEL_DRAWS} draws for which the biased encoder loses information: the codes that it "
         f"merges may have no mass (num_classes={num_classes})"
     )
+
+
+@partial(jax.jit, static_argnames=("num_codes", "num_classes"))
+def _balanced_labels(key: Array, num_codes: int, num_classes: int) -> Int[Array, "u"]:
+    key_codes, key_classes = jax.random.split(key)
+    classes = jax.random.permutation(key_classes, num_classes)  # which of them have one label more
+    return classes[jax.random.permutation(key_codes, num_codes) % num_classes]
 
 
 def _check_num_symbols(base: int, exponent: int, name: str) -> None:

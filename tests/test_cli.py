@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from subprocess import PIPE
 
 import pytest
 
@@ -70,15 +71,13 @@ def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
 
 
 def test_a_second_study_of_the_same_shapes_finds_its_programs_compiled(tmp_path):
-    """In processes of their own: the second adds no program to those that the first kept; without the word, none is."""
+    """In processes of their own: the second adds no program to those that the first kept; none is kept on request."""
     words = f"sweep {' '.join(SMALL)} --hidden 5 --encoders biased --quiet --output {tmp_path}".split()
-    environment = os.environ | {
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     kept = []
-    for more in ([], ["--keep-programs"], ["--keep-programs", "--seed", "1"]):
-        subprocess.run([sys.executable, "-m", "isjax", *words, *more], env=environment, check=True)
+    for more in (["--no-keep-programs"], [], ["--seed", "1"]):
+        run = subprocess.run([sys.executable, "-m", "isjax", *words, *more], env=environment, check=True, stderr=PIPE)
+        assert run.stderr == b""
         kept.append({p.name for p in (tmp_path / "cache").rglob("*-cache") if "sweep" in p.name})
     assert kept[0] == set()
     assert len(kept[1]) == 1
