@@ -76,7 +76,7 @@ def write_figures(path, about, **tables):
         isjax.results.write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
-def save_figure(path, draw, *, panels):
+def save_figure(path, draw, *, panels, share_y=False):
     """Draws panels side by side, under one legend, into the PNG beside a JSON ``path``, unless that is None."""
     if path is None:
         return
@@ -84,7 +84,7 @@ def save_figure(path, draw, *, panels):
 
     style = pathlib.Path(__file__).parent.parent / "examples" / "isjax.mplstyle"
     with plt.style.context(style):
-        figure, axes = plt.subplots(1, panels, figsize=(2.6 * panels, 3.4), squeeze=False)
+        figure, axes = plt.subplots(1, panels, figsize=(2.6 * panels, 3.4), sharey=share_y, squeeze=False)
         draw(axes[0])
         lines = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
         lines = {label: line for label, line in lines.items() if not str(label).startswith("_")}

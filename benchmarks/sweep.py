@@ -93,7 +93,7 @@ def _torch_data(problem):
 def of_torch(problem, width, size, num_steps):
     """One model after another, an optimizer each."""
     torch, features, classes = _torch_data(problem)
-    num_steps = max(num_steps // 10, 10)
+    num_steps = max(num_steps // 10, 50)
 
     def run():
         model = torch.nn.Sequential(
@@ -112,7 +112,7 @@ def of_torch(problem, width, size, num_steps):
 def of_torch_func(problem, width, size, num_steps):
     """All members at once, by ``torch.func``."""
     torch, features, classes = _torch_data(problem)
-    num_steps = max(num_steps // 10, 10)
+    num_steps = max(num_steps // 10, 50)
     d = features.shape[1]
 
     def loss(params, x, y):
@@ -172,13 +172,13 @@ def flops_of_a_step(problem, width, size):
     return 2 * rows * width * (2 * d + 3 * NUM_CLASSES)
 
 
-def matrix_product_speed():
+def matrix_product_speed(num_rounds=20):
     """The most floating-point operations a second, of a large product of numbers of 32 bits on all cores."""
     a = jnp.ones((2048, 2048), jnp.float32)
     product = jax.jit(lambda a: a @ a)
     jax.block_until_ready(product(a))
     times = []
-    for _ in range(7):
+    for _ in range(num_rounds):
         start = time.perf_counter()
         jax.block_until_ready(product(a))
         times.append(time.perf_counter() - start)
@@ -250,5 +250,5 @@ def main(arguments):
         cells = (cell(encoder, size, width, n, options.rounds, peak) for width, n in num_steps.items())
         rows += print_table(itertools.chain.from_iterable(cells), COLUMNS)
     write_figures(options.output, about, rows=rows)
-    save_figure(options.output, lambda axes: draw(rows, peak, axes), panels=1 + len(options.sizes))
+    save_figure(options.output, lambda axes: draw(rows, peak, axes), panels=1 + len(options.sizes), share_y=True)
     return 0

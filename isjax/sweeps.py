@@ -339,9 +339,8 @@ def best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
     On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so
     that its products are large. ``python -m benchmarks scaling`` measures the one; the other is not measured.
     """
-    if platform == "cpu":
-        return 4 if max(hidden, default=0) < 128 else 1
-    return max(1, 2**16 // max(sum(hidden), 32))
+    width = max(hidden, default=1)
+    return max(1, min(1024 // width, 8) if platform == "cpu" else 2**16 // max(sum(hidden), 32))
 
 
 def configure_cpu(num_devices: int | None = None) -> None:

@@ -34,8 +34,14 @@ class TrainConfig:
 
     The samples are independent, so consecutive runs of them are already a random partition into batches: with
     ``sampling="fixed"`` step t takes batch t modulo their number (shuffling once, which converges like reshuffling:
-    Mishchenko, Khaled and Richtárik 2020), and the loop needs no random numbers. ⌈n / batch_size⌉ batches share n
-    samples evenly. With ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
+    Mishchenko, Khaled and Richtárik 2020). ⌈n / batch_size⌉ batches share n samples evenly. With
+    ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
+
+    Fixed batches are the default: the loop then needs no random numbers, and the counts of every batch are made before
+    it, so that a step costs the same at every batch size. The learning curves agree until the noise of the steps is all
+    that is left, and there fixed batches leave less of it: the least excess risk along a run is 0.290, 0.0756 and 0.0156
+    nats at n = 64, 512 and 4096, against 0.291, 0.0784 and 0.0186 with replacement (ten binary inputs, 32 hidden units,
+    32 seeds; ``python -m benchmarks sampling`` draws them).
 
     Attributes:
       batch_size: the most samples that a step sees.
