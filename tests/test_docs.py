@@ -21,7 +21,7 @@ PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if EXA
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_prints_what_the_page_says(page, capsys):
-    """Blocks run from top to bottom in one namespace; the text below one is all that it prints, decimals but for their last."""
+    """Blocks run in one namespace; the text below one is all that it prints, but for the last digit of decimals."""
     names: dict = {}
     for example in EXAMPLE.finditer((DOCS / page).read_text()):
         exec(example["code"], names)
