@@ -4,6 +4,7 @@ import doctest
 import json
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +12,31 @@ from pathlib import Path
 import pytest
 
 import isjax
+from isjax import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-EXAMPLE = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?"
+    r"|^```console\n\$ isjax (?P<command>[^\n]*)\n(?P<printed>.*?)^```\n",
+    re.MULTILINE | re.DOTALL,
+)
 DECIMAL = re.compile(r"\d+\.\d+")
-PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if EXAMPLE.search(page.read_text()))
+PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text()))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_prints_what_the_page_says(page, capsys):
+def test_the_code_of_a_page_prints_what_the_page_says(page, tmp_path, monkeypatch, capsys):
     """Blocks run in one namespace; the text below one is all that it prints, but for the last digit of decimals."""
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for example in EXAMPLE.finditer((DOCS / page).read_text()):
-        exec(example["code"], names)
-        printed, stated = capsys.readouterr().out, example["output"] or ""
+    for block in BLOCK.finditer((DOCS / page).read_text()):
+        if block["command"]:
+            cli.main(shlex.split(block["command"]))
+        else:
+            exec(block["code"], names)
+        printed = re.sub(" +$", "", capsys.readouterr().out, flags=re.MULTILINE)
+        stated = block["printed"] or block["output"] or ""
         assert DECIMAL.sub("#", printed) == DECIMAL.sub("#", stated)
         for number, shown in zip(DECIMAL.findall(printed), DECIMAL.findall(stated), strict=True):
             assert abs(float(number) - float(shown)) < 2 * 10.0 ** -len(shown.partition(".")[2])
@@ -47,6 +58,12 @@ def test_search_finds_the_page_of_every_public_name(site):
     for name in isjax.__all__:
         module = getattr(isjax, name).__module__
         assert (name, f"reference/{module.removeprefix('isjax.')}/#{module}.{name}") in found
+
+
+def test_every_module_has_a_page():
+    """But for those that are private, and for the command line's, which the page of contents describes."""
+    modules = {path.stem for path in (ROOT / "isjax").glob("*.py") if not path.stem.startswith(("_", "cli"))}
+    assert modules == {path.stem for path in (DOCS / "reference").glob("*.md")} - {"index"}
 
 
 def test_formulas_of_docstrings_reach_the_browser(site):
