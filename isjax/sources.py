@@ -475,7 +475,7 @@ _MAX_CELLS_AT_ONCE = 2**22
 def biased_encoder(source: Source, *, loss: Real) -> Int[Array, "x"]:
     r"""Coarsening of a source's sufficient code whose loss is nearest to a given one.
 
-    .. math:: rg\min_\eta igl| I(X;Y \mid \eta(U)) - 	ext{loss} igr|
+    .. math:: \arg\min_\eta \bigl| I(X;Y \mid \eta(U)) - \text{loss} \bigr|
 
     Of up to 8 codes every partition is tried. Of more, those that deal the first m codes of an order into some cells
     and keep the others, for every m and for many orders and numbers of cells: with one cell their losses rise from zero

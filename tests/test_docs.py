@@ -1,0 +1,90 @@
+"""The site builds without a warning, its search finds every name, and the pages' code prints what they say."""
+
+import doctest
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isjax
+from isjax import cli
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?"
+    r"|^```console\n\$ isjax (?P<command>[^\n]*)\n(?P<printed>.*?)^```\n",
+    re.MULTILINE | re.DOTALL,
+)
+DECIMAL = re.compile(r"\d+\.\d+")
+PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_prints_what_the_page_says(page, tmp_path, monkeypatch, capsys):
+    """Blocks run in one namespace; the text below one is all that it prints, but for the last digit of decimals."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in BLOCK.finditer((DOCS / page).read_text()):
+        if block["command"]:
+            cli.main(shlex.split(block["command"]))
+        else:
+            exec(block["code"], names)
+        printed = re.sub(" +$", "", capsys.readouterr().out, flags=re.MULTILINE)
+        stated = block["printed"] or block["output"] or ""
+        assert DECIMAL.sub("#", printed) == DECIMAL.sub("#", stated)
+        for number, shown in zip(DECIMAL.findall(printed), DECIMAL.findall(stated), strict=True):
+            assert abs(float(number) - float(shown)) < 2 * 10.0 ** -len(shown.partition(".")[2])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built strictly: a link, an anchor or a picture that is not there fails the build."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_search_finds_the_page_of_every_public_name(site):
+    sections = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    found = {(section["title"], section["location"]) for section in sections}
+    for name in isjax.__all__:
+        module = getattr(isjax, name).__module__
+        assert (name, f"reference/{module.removeprefix('isjax.')}/#{module}.{name}") in found
+
+
+def test_every_module_has_a_page():
+    """But for those that are private, and for the command line's, which the page of contents describes."""
+    modules = {path.stem for path in (ROOT / "isjax").glob("*.py") if not path.stem.startswith(("_", "cli"))}
+    assert modules == {path.stem for path in (DOCS / "reference").glob("*.md")} - {"index"}
+
+
+def test_formulas_of_docstrings_reach_the_browser(site):
+    page = (site / "reference" / "measures" / "index.html").read_text()
+    assert re.search(r'<div class="arithmatex">\\\[\s*D\(p \\\| q\) = \\sum_i', page)
+    for page in site.rglob("*.html"):
+        assert not re.search(r"(\.\. |:)math:|\$\$", page.read_text()), page
+
+
+def test_pages_load_nothing_from_elsewhere(site):
+    """Scripts, styles, fonts and pictures come with the site, so that it reads the same without a network."""
+    address = re.compile(r'<(?:script|img|link rel="(?:stylesheet|icon)")\b[^>]*? (?:src|href)="([^"]*)"')
+    for page in site.rglob("*.html"):
+        loaded = address.findall(page.read_text())
+        assert loaded
+        assert not [each for each in loaded if re.match(r"(https?:)?//", each)]
+
+
+def test_mathematics_of_sphinx_becomes_that_of_the_site():
+    dollars = runpy.run_path(str(DOCS / "sphinx_math.py"))["dollars"]
+    results = doctest.DocTestRunner().run(*doctest.DocTestFinder().find(dollars, "dollars", globs={"dollars": dollars}))
+    assert results == (0, 1)
+    with pytest.raises(ValueError, match="escape was eaten"):
+        dollars(".. math:: \arg x")
