@@ -71,6 +71,7 @@ from isjax.networks import (
 from isjax.probe import (
     LayerLosses,
     layer_losses,
+    module_activations,
 )
 from isjax.projection import (
     Projection,
@@ -171,6 +172,7 @@ __all__ = [
     "marginal_x",
     "marginal_y",
     "minimal_sufficient_encoder",
+    "module_activations",
     "mutual_information",
     "mutual_information_loss",
     "o_information",

@@ -4,7 +4,6 @@ For U = η(X), the least excess cross-entropy risk of any decoder that sees U al
 Theorem 4); the encoder is sufficient where that is zero, and then Y = f(W, U) with a noise W (Theorem 1).
 """
 
-import itertools
 from typing import NamedTuple
 
 import jax
@@ -151,33 +150,42 @@ def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) ->
     _checks.deterministic(encoders, "encoders")
     if encoders.ndim < 2 or encoders.shape[-2] == 0:
         raise ValueError(f"encoders must have shape [..., layer, x], got shape {encoders.shape}")
-    joint, encoders, num_symbols = _checks.joint_and_encoder(joint, encoders, None, name="encoders", num_axes=2)
+    joint, encoders, _ = _checks.joint_and_encoder(joint, encoders, None, name="encoders", num_axes=2)
     if _checks.is_concrete(encoders):
-        _refuse_broken_chain(np.asarray(encoders))
-
+        _refuse_broken_chain(encoders)
     joint, encoders = _checks.one_rank(joint=(joint, 2), encoders=(encoders, 2))
-
-    def one(joint: Array, encoders: Array) -> Array:
-        before = jnp.concatenate([jnp.arange(num_symbols, dtype=encoders.dtype)[None], encoders[:-1]])
-
-        def layer(codes_before: Array, codes: Array) -> Array:
-            of_code = jax.ops.segment_max(codes, codes_before, num_symbols)  # U_l as a function of U_{l−1}
-            of_code = jnp.maximum(of_code, 0)  # that of a code that does not occur does not matter
-            is_function = jnp.all(of_code[jnp.clip(codes_before, 0, num_symbols - 1)] == codes)
-            joint_before = pushforward_unchecked(joint, codes_before, num_symbols)
-            return nan_where(~is_function, mutual_information_loss(joint_before, of_code))
-
-        return jax.vmap(layer)(before, encoders)
-
-    return jnp.vectorize(one, signature="(x,y),(l,x)->(l)")(joint, encoders)
+    return jnp.vectorize(lambda *one: chain_losses(*one)[0], signature="(x,y),(l,x)->(l)")(joint, encoders)
 
 
-def _refuse_broken_chain(encoders: np.ndarray) -> None:
-    """Refuses layers of which one is not a function of the one before: the pairs must be as many as its codes."""
-    for codes in encoders.reshape(-1, *encoders.shape[-2:]):
-        for layer, (before, after) in enumerate(itertools.pairwise(codes), start=1):
-            if np.unique(np.stack([before, after]), axis=1).shape[1] > np.unique(before).size:
-                raise ValueError(f"encoders must form a chain, but layer {layer} is no function of layer {layer - 1}")
+def chain_losses(
+    joint: Float[Array, "x y"], encoders: Int[Array, "layer x"], *, base: float | None = None
+) -> tuple[Float[Array, "layer"], Bool[Array, "layer"]]:
+    """Each layer's own loss, NaN where its codes are no function of those before, and whether they are."""
+
+    def layer(codes: Array, before: Array) -> tuple[Array, Array]:
+        of_code, is_function = _as_function(codes, before)
+        joint_before = pushforward_unchecked(joint, before, before.size)
+        return nan_where(~is_function, mutual_information_loss(joint_before, of_code, base=base)), is_function
+
+    inputs = jnp.arange(encoders.shape[-1], dtype=encoders.dtype)
+    return jax.vmap(layer)(encoders, jnp.concatenate([inputs[None], encoders[:-1]]))
+
+
+def _as_function(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int[Array, "x"], Bool[Array, ""]]:
+    """Codes as a function of the codes before, and whether they are one; a code that does not occur goes to 0."""
+    of_code = jnp.maximum(jax.ops.segment_max(codes, before, codes.size), 0)
+    return of_code, jnp.all(of_code[jnp.clip(before, 0, codes.size - 1)] == codes)
+
+
+def _refuse_broken_chain(encoders: Int[Array, "*batch layer x"]) -> None:
+    with jax.ensure_compile_time_eval():
+        is_function = jnp.vectorize(_as_function, signature="(x),(x)->(x),()")(
+            encoders[..., 1:, :], encoders[..., :-1, :]
+        )[1]
+    broken = np.argwhere(~np.asarray(is_function))
+    if broken.size:
+        layer = int(broken[0, -1]) + 1
+        raise ValueError(f"encoders must form a chain, but layer {layer} is no function of layer {layer - 1}")
 
 
 class FunctionalRepresentation(NamedTuple):

@@ -7,6 +7,7 @@ import flax.nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import isjax
@@ -30,14 +31,17 @@ def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose():
     np.testing.assert_array_equal(result.num_codes, [16, 4, 2, 1])
     np.testing.assert_array_equal(result.codes, [isjax.compact_codes(encoder).codes for encoder in encoders])
     assert result.is_chain
-    own = isjax.layerwise_loss(SOURCE.joint, result.codes)
-    np.testing.assert_allclose(np.cumsum(own), result.losses, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.own_losses, isjax.layerwise_loss(SOURCE.joint, result.codes), rtol=1e-6)
+    np.testing.assert_allclose(np.cumsum(result.own_losses), result.losses, rtol=1e-4, atol=1e-6)
     assert result.losses[-1] == pytest.approx(float(LOST), rel=1e-5)
 
 
 def test_codes_that_are_no_function_of_those_before_are_no_chain():
     probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x[:, :1], x[:, 1:]]))
-    assert not probe(SOURCE.features, SOURCE.joint).is_chain
+    result = probe(SOURCE.features, SOURCE.joint)
+    assert not result.is_chain
+    np.testing.assert_array_equal(np.isnan(result.own_losses), [False, True])
+    assert np.isfinite(result.losses).all()
 
 
 def test_networks_of_every_kind_are_probed_alike():
@@ -68,26 +72,137 @@ def test_networks_of_every_kind_are_probed_alike():
                 self.sow("intermediates", "h", inputs)
             return inputs
 
-    def linen(inputs):
-        leaves = {f"Dense_{i}": {"kernel": k, "bias": np.zeros(k.shape[1], "f4")} for i, k in enumerate(kernels)}
-        return Linen().apply({"params": leaves}, inputs, mutable="intermediates")[1]["intermediates"]["h"]
+    leaves = {f"Dense_{i}": {"kernel": k, "bias": np.zeros(k.shape[1], "f4")} for i, k in enumerate(kernels)}
+    linen = isjax.module_activations(Linen(), ["h"], {"params": leaves})
+
+    class Block(flax.nnx.Module):
+        def __init__(self, kernel, function):
+            self.linear = flax.nnx.Linear(*kernel.shape, rngs=flax.nnx.Rngs(0))
+            self.linear.kernel[...] = jnp.asarray(kernel)
+            self.function = function
+
+        def __call__(self, inputs):
+            return self.function(self.linear(inputs))
 
     class Nnx(flax.nnx.Module):
         def __init__(self):
-            sizes = [k.shape for k in kernels]
-            self.layers = flax.nnx.List([flax.nnx.Linear(i, o, rngs=flax.nnx.Rngs(0)) for i, o in sizes])
-            for layer, kernel in zip(self.layers, kernels, strict=True):
-                layer.kernel[...] = jnp.asarray(kernel)
+            self.hidden = flax.nnx.List([Block(kernel, flax.nnx.relu) for kernel in kernels[:2]])
+            self.after = Block(kernels[2], lambda h: h)
 
-        def activations(self, inputs):
-            first = flax.nnx.relu(self.layers[0](inputs))
-            second = flax.nnx.relu(self.layers[1](first))
-            return [first, second, self.layers[2](second)]
+        def __call__(self, inputs):
+            for layer in (*self.hidden, self.after):
+                inputs = layer(inputs)
+            return inputs
 
-    for activations in (plain, linen, Nnx().activations):
+    nnx = isjax.module_activations(Nnx(), ["hidden/0", "hidden/1", "after/linear"])
+    for activations in (plain, linen, nnx):
         theirs = isjax.layer_losses(activations, x, SOURCE.joint, bin_width=width)
         np.testing.assert_array_equal(theirs.codes, ours.codes)
         np.testing.assert_allclose(theirs.losses, ours.losses, rtol=1e-6)
+
+
+class Noisy(flax.linen.Module):
+    """A layer that is called twice, and two ways to call."""
+
+    @flax.linen.compact
+    def __call__(self, inputs, *, train):
+        layer = flax.linen.Dense(inputs.shape[1], name="layer")
+        inputs = layer(layer(inputs))
+        self.sow("intermediates", "sum", inputs, reduce_fn=jnp.add, init_fn=lambda: 0.0)
+        return flax.linen.Dropout(0.5, deterministic=not train)(inputs)
+
+
+def test_layers_of_a_module_are_what_flax_captures():
+    """By their names, a layer as often as it is called; with what else the module's call takes."""
+    network, x = Noisy(), SOURCE.features
+    variables = network.init(KEY, x, train=False)
+    layer = flax.linen.Dense(4).bind({"params": variables["params"]["layer"]})
+    names = ["layer", "sum", "Dropout_0", "__call__"]
+    found = isjax.module_activations(network, names, variables, train=False)(x)
+    expected = [layer(x), *[layer(layer(x))] * 4]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"^module has no layer 'Dense_0', but layer, sum, Dropout_0, __call__$"):
+        isjax.module_activations(network, ["Dense_0"], variables, train=False)(x)
+
+
+class Signs(flax.nnx.Module):
+    """Signs of the inputs; gradients are those of tanh."""
+
+    def __call__(self, inputs):
+        smooth = flax.nnx.tanh(inputs)
+        return smooth + jax.lax.stop_gradient(jnp.where(inputs > 0, 1.0, -1.0) - smooth)
+
+
+class OfSigns(flax.nnx.Module):
+    """A network whose forward pass quantises: a linear layer of three units, their signs, and a linear decoder."""
+
+    def __init__(self, key):
+        rngs = flax.nnx.Rngs(key)
+        self.before, self.signs = flax.nnx.Linear(4, 3, rngs=rngs), Signs()
+        self.decoder = flax.nnx.Linear(7, 2, rngs=rngs)
+
+    def __call__(self, inputs):
+        a, b, c = jnp.split(self.signs(self.before(inputs)), 3, axis=1)
+        return self.decoder(jnp.concatenate([a, b, c, a * b, b * c, a * c, a * b * c], axis=1))
+
+
+def test_at_no_time_of_training_is_a_network_better_than_its_layers_allow():
+    """Theorem 4 along training: an excess risk is never below what a layer before has lost; training closes the gap."""
+    network, optimizer = OfSigns(12), optax.adam(0.03)
+    graph, initial = flax.nnx.split(network)
+
+    def parts(state):
+        log_decoder = jax.nn.log_softmax(flax.nnx.merge(graph, state)(SOURCE.features))
+        return isjax.risk_decomposition(SOURCE.joint, log_decoder)
+
+    @jax.jit
+    def trained():
+        def step(carry, _):
+            state, memory = carry
+            updates, memory = optimizer.update(jax.grad(lambda state: parts(state).risk)(state), memory)
+            return (optax.apply_updates(state, updates), memory), state
+
+        return jax.lax.scan(step, (initial, optimizer.init(initial)), length=200)[1]
+
+    checkpoints = jax.tree.map(lambda leaf: leaf[::25], trained())
+    layers = ["before", "signs", "decoder"]
+
+    def probe(state):
+        return isjax.layer_losses(isjax.module_activations(network, layers, state), SOURCE.features, SOURCE.joint)
+
+    along, excess = jax.jit(jax.vmap(lambda state: (probe(state), parts(state).excess_risk)))(checkpoints)
+    assert along.losses.shape == (8, 3)
+    assert along.is_chain.all()
+    np.testing.assert_allclose(np.cumsum(along.own_losses, axis=1), along.losses, rtol=1e-4, atol=1e-6)
+    assert (excess[:, None] >= along.losses - 1e-6).all()
+    np.testing.assert_array_equal(along.losses[:, 0], 0)  # real numbers tell all inputs apart
+    assert along.losses[0, 1] > 0.1 > along.losses[-1, 1]
+    assert excess[-1] - along.losses[-1, 1] < 0.02 < excess[0] - along.losses[0, 1]
+
+
+def test_a_module_that_is_probed_stays_as_it_was():
+    """One that counts its calls, in one program with an array of the module's own and with part of its state."""
+
+    class Counter(flax.nnx.Module):
+        def __init__(self):
+            self.calls, self.scale = flax.nnx.BatchStat(jnp.array(0.0)), flax.nnx.Param(jnp.array(2.0))
+
+        def __call__(self, inputs):
+            self.calls[...] += 1
+            return self.scale[...] * inputs + self.calls[...]
+
+    network, x = Counter(), SOURCE.features
+
+    @jax.jit
+    def outputs(params):
+        states = (None, params)
+        return [isjax.module_activations(network, ["__call__"], state)(x)[0] for state in states]
+
+    params = jax.tree.map(lambda leaf: 3 * leaf, flax.nnx.state(network, flax.nnx.Param))
+    np.testing.assert_allclose(outputs(params), [2 * x + 1, 6 * x + 1])
+    assert (network.calls[...], network.scale[...]) == (0, 2)
+    np.testing.assert_allclose(network(x), 2 * x + 1)
 
 
 def test_wider_bins_tell_fewer_inputs_apart_until_all_is_lost_and_none_loses_nothing():
@@ -135,5 +250,6 @@ def test_along_training_by_vmap():
 
 def test_activations_that_are_not_finite_give_nan():
     probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x, x / 0 * 0, x]))
-    losses = probe(SOURCE.features, SOURCE.joint).losses
-    np.testing.assert_array_equal(np.isnan(losses), [False, True, False])
+    result = probe(SOURCE.features, SOURCE.joint)
+    np.testing.assert_array_equal(np.isnan(result.losses), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(result.own_losses), [False, True, True])

@@ -99,3 +99,11 @@ def test_layers():
     refused(ValueError, message + "[(3, 2), (2, 2)]", name, activations=lambda h: [h, h[:2]])
     message = "activations must hold floating-point activations, got dtype bool"
     refused(TypeError, message, name, activations=lambda h: [h > 0])
+
+
+def test_modules():
+    message = "module must be a flax.linen.Module or a flax.nnx.Module, got "
+    with pytest.raises(TypeError, match=re.escape(message + "function")):
+        isjax.module_activations(lambda h: [h], ["h"])
+    with pytest.raises(TypeError, match=r"^state must hold the variables of a linen module, got None"):
+        isjax.module_activations(isjax.MLP32(2), ["Dense_0"])
