@@ -128,6 +128,13 @@ def unit_interval(value: float, name: str) -> float:
     return float(value)
 
 
+def inside_unit_interval(value: float, name: str) -> float:
+    """A number between 0 and 1, and neither of them."""
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    return float(value)
+
+
 def positive(values: np.ndarray, name: str) -> None:
     """Refuses concrete numbers that are not positive and finite."""
     wrong = values[~((values > 0) & np.isfinite(values))]

@@ -19,7 +19,7 @@ from rich.console import Console
 import isjax
 from isjax import _checks, runner
 from isjax.cli_common import CommandLineError, devices
-from isjax.cli_data import Bottleneck
+from isjax.cli_data import Bottleneck, Measure
 from isjax.cli_study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
 from isjax.sweeps import configure_cpu
 
@@ -75,6 +75,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         Annotated[Sweep, tyro.conf.subcommand("sweep", default=Sweep(spec))]
         | Annotated[Plot, tyro.conf.subcommand("plot")]
         | Annotated[Show, tyro.conf.subcommand("show")]
+        | Annotated[Measure, tyro.conf.subcommand("measure")]
         | Annotated[Bottleneck, tyro.conf.subcommand("bottleneck")]
         | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     )

@@ -1,7 +1,9 @@
-"""The commands on people's data: ``isjax bottleneck`` finds encoders of a column."""
+"""The commands on people's data: ``isjax measure`` measures its columns, ``isjax bottleneck`` finds encoders of one."""
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +11,98 @@ import tyro
 from rich.console import Console
 
 import isjax
-from isjax import _checks, plotting, tables
+from isjax import _checks, measurement, plotting, report, tables
 from isjax.cli_common import CommandLineError, check_file_name, check_writable
 
-__all__ = ["Bottleneck"]
+__all__ = ["Bottleneck", "Measure"]
+
+Method = Literal["plug_in", "miller_madow", "grassberger", "chao_shen", "james_stein"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """Measure what the columns of a file say about one of them, and what encoders lose of it.
+
+    Prints H(Y), H(X) and I(X;Y) for the target Y and the inputs X, and for each encoder U what it keeps, I(U;Y), and
+    what it loses, I(X;Y|U), with an interval and two tests of its being sufficient. Alphabets are the symbols that
+    occur.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A CSV or Parquet file with categorical columns."""
+    target: str
+    """The column to be told, Y."""
+    inputs: tuple[str, ...] = ()
+    """The columns that X is the joint of; all but the target and the encoders if not given."""
+    encoder: tuple[str, ...] = ()
+    """The columns that are encoders, each a U."""
+    missing: tables.Missing = "refuse"
+    """What becomes of a missing value: refuse it, drop its row, or make it a symbol of its own."""
+    bins: int | None = None
+    """Bins of equal counts into which a continuous column is cut; it is refused if not given."""
+    method: Method = "miller_madow"
+    """The correction of the bias of the plug-in."""
+    base: float | None = None
+    """Base of the logarithm: 2 for bits; nats if not given."""
+    confidence: float = 0.95
+    """The chance that the intervals of the losses should have."""
+    num_resamples: int = 499
+    """Resamples of the bootstrap."""
+    num_permutations: int = 499
+    """Permutations of the test; the smallest p-value there can be is one in so many and one."""
+    seed: int = 0
+    """Seed of the resamples and permutations."""
+    json: bool = False
+    """Print JSON, and nothing else, on standard output."""
+
+    def __call__(self, console: Console) -> None:
+        """Reads, measures and prints."""
+        try:
+            inputs = self._inputs()
+            table = tables.read(self.file, (self.target, *inputs, *self.encoder), missing=self.missing, bins=self.bins)
+            found = measurement.measure(
+                self.seed,
+                {name: column.codes for name, column in table.columns.items()},
+                target=self.target,
+                inputs=inputs,
+                encoders=self.encoder,
+                method=self.method,
+                base=self.base,
+                confidence=self.confidence,
+                num_resamples=self.num_resamples,
+                num_permutations=self.num_permutations,
+            )
+        except (OSError, TypeError, ValueError) as error:
+            raise CommandLineError(str(error)) from error
+        errors = Console(stderr=True)
+        for warning in found.warnings():
+            errors.print(f"isjax: {warning}", highlight=False, markup=False, soft_wrap=True)
+        about = {"unit": _unit(self.base), "method": self.method, "confidence": self.confidence}
+        if self.json:
+            about |= {"num_resamples": self.num_resamples, "num_permutations": self.num_permutations, "seed": self.seed}
+            about |= {"file": str(self.file), "num_dropped": table.num_dropped, "missing": self.missing}
+            console.out(json.dumps({**about, **found.to_dict()}, indent=2, ensure_ascii=False), highlight=False)
+        else:
+            report.print_measurement(found, console, num_dropped=table.num_dropped, **about)
+
+    def _inputs(self) -> tuple[str, ...]:
+        """The columns of X, with the target and the encoders told apart from them."""
+        for what, columns in (("inputs", self.inputs), ("encoder", self.encoder)):
+            if self.target in columns:
+                raise CommandLineError(f"{what} names the target, {self.target!r}: it can be one of them only")
+            repeated = [name for i, name in enumerate(columns) if name in columns[:i]]
+            if repeated:
+                raise CommandLineError(f"{what} names {repeated[0]!r} twice")
+        if self.inputs:
+            return self.inputs
+        inputs = tuple(name for name in tables.names(self.file) if name not in (self.target, *self.encoder))
+        if not inputs:
+            raise CommandLineError(f"{self.file} has no column besides the target and the encoders: X needs one")
+        return inputs
+
+
+def _unit(base: float | None) -> str:
+    return {None: "nats", 2: "bits"}.get(base, f"logarithms to the base {base}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +123,8 @@ class Bottleneck:
     """The largest number of codes, K; more than X has symbols is as many as it has."""
     missing: tables.Missing = "refuse"
     """What becomes of a missing value: refuse it, drop its row, or make it a symbol of its own."""
+    bins: int | None = None
+    """Bins of equal counts into which a continuous column is cut; it is refused if not given."""
     num_betas: int = 48
     """Points of the curve."""
     seed: int = 0
@@ -47,7 +139,7 @@ class Bottleneck:
         try:
             _checks.count(self.num_codes, "num_codes")
             _checks.count(self.num_betas, "num_betas", at_least=2)
-            table = tables.read(self.file, (self.input, self.target), missing=self.missing)
+            table = tables.read(self.file, (self.input, self.target), missing=self.missing, bins=self.bins)
             joint = tables.joint(table, self.input, self.target)
         except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error

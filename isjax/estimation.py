@@ -7,7 +7,7 @@ the samples, by sorting where the alphabets are large, and no table of all of th
 import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -82,7 +82,7 @@ def estimate_entropy(
     return in_base(nan_where(jnp.any(counts < 0, axis=-1), nats), base)
 
 
-def _entropy(counts: Array, method: str, num_symbols: float, shrinkage: Array | None = None) -> Array:
+def _entropy(counts: Array, method: str, num_symbols: float | Array, shrinkage: Array | None = None) -> Array:
     """Entropy of an alphabet of so many symbols, of which those that are missing in ``counts`` do not occur."""
     n = counts.astype(float)
     total = jnp.sum(n, axis=-1, keepdims=True)
@@ -108,7 +108,7 @@ def _entropy(counts: Array, method: str, num_symbols: float, shrinkage: Array | 
     return nan_where(total[..., 0] == 0, nats)
 
 
-def _shrinkage(counts: Array, num_symbols: float) -> Array:
+def _shrinkage(counts: Array, num_symbols: float | Array) -> Array:
     """How far James and Stein's estimator goes towards the uniform distribution: 0 not at all, 1 all the way."""
     n = counts.astype(float)
     total = jnp.sum(n, axis=-1)
@@ -330,11 +330,11 @@ def _information_of_cells(cells: Cells) -> Array:
     return jnp.sum(jnp.where(here, terms + shares, 0))
 
 
-def loss_of_cells(cells: Cells, sizes: tuple[int, int, int], method: str) -> Array:
+def loss_of_cells(cells: Cells, sizes: Sequence[int | Array], method: str) -> Array:
     """I(X;Y|U) in nats, estimated from the cells; their counts may have been drawn anew."""
     total = jnp.sum(cells.counts).astype(float)
     of_row, of_column, of_code = (_sum_over(labels, cells.counts) for labels in cells[1:])
-    num_x, num_y, num_u = (float(size) for size in sizes)
+    num_x, num_y, num_u = (jnp.asarray(size, float) for size in sizes)
     if method in ("plug_in", "miller_madow"):
         nats = safe_divide(_information_of_cells(cells), total, jnp.nan)
         if method == "miller_madow":
@@ -348,6 +348,17 @@ def loss_of_cells(cells: Cells, sizes: tuple[int, int, int], method: str) -> Arr
     h_u = _entropy(of_code, method, num_u, weight)
     nats = (h_xu - h_u) - (h_xyu - h_yu)
     return jnp.maximum(nats, 0) if method == "james_stein" else nats  # an information, but for rounding
+
+
+def entropy_of_margin(counts: Array, labels: Array, num_symbols: Array, method: str) -> Array:
+    """Entropy in nats of the labels of cells, as of rows or columns, from the cells' counts."""
+    return _entropy(_sum_over(labels, counts), method, num_symbols)
+
+
+def information_of_cells(cells: Cells, sizes: Sequence[int | Array], method: str) -> Array:
+    """I(X;Y) in nats, estimated from cells that all have one code; ``sizes`` are (|X|, |Y|, 1)."""
+    certain = jnp.sum(cells.counts)[None]  # H(U) of a constant, which Grassberger's estimate does not give as zero
+    return loss_of_cells(cells, sizes, method) + _entropy(certain, method, 1)
 
 
 def smallest_expected_count(cells: Cells) -> Array:
@@ -474,8 +485,7 @@ def sufficiency_test(
     cells = occupied_cells(*samples, sizes)
     if _checks.is_concrete(cells):
         _warn_of_small_counts(float(smallest_expected_count(cells)))
-    statistic, freedom = 2 * _information_of_cells(cells), _degrees_of_freedom(cells)
-    limit = jnp.where(freedom > 0, gammaincc(jnp.where(freedom > 0, freedom, 1) / 2, statistic / 2), 1)
+    statistic, freedom, limit = likelihood_ratio(cells)
     if sizes[1] * max(sizes[0], sizes[2]) <= _DENSE * n:
         draw, width = functools.partial(_drawn_statistic, margins=_margins(cells, *samples[1:], sizes)), sizes[1]
     else:
@@ -488,11 +498,22 @@ def sufficiency_test(
     return SufficiencyTest(*(nan_where(outside, value) for value in (statistic, freedom, limit, exact)))
 
 
+def likelihood_ratio(cells: Cells) -> tuple[Array, Array, Array]:
+    """G = 2N Î(X;Y|U), its degrees of freedom, and its p-value from the χ² limit."""
+    statistic, freedom = 2 * _information_of_cells(cells), _degrees_of_freedom(cells)
+    limit = jnp.where(freedom > 0, gammaincc(jnp.where(freedom > 0, freedom, 1) / 2, statistic / 2), 1)
+    return statistic, freedom, limit
+
+
+SMALL_COUNT = 10
+"""Where the smallest expected count is below this, the p-value of the χ² limit is too small."""
+
+
 def _warn_of_small_counts(smallest: float) -> None:
-    if smallest < 10:
+    if smallest < SMALL_COUNT:
         warnings.warn(
-            f"the smallest expected count is {smallest:.2g}, below 10: p_value, from the limit of large counts, is too "
-            "small; trust permutation_p_value",
+            f"the smallest expected count is {smallest:.2g}, below {SMALL_COUNT}: p_value, from the limit of large "
+            "counts, is too small; trust permutation_p_value",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -674,9 +695,7 @@ def bootstrap(
       (True, True)
     """
     num_resamples = _checks.count(num_resamples, "num_resamples", at_least=2)
-    _checks.unit_interval(confidence, "confidence")
-    if confidence in (0, 1):
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    _checks.inside_unit_interval(confidence, "confidence")
     data = jax.tree.map(jnp.asarray, data)
     n = _checks.num_samples(data, "data")
 
@@ -688,6 +707,11 @@ def bootstrap(
     if not jnp.issubdtype(estimate.dtype, jnp.floating):
         raise TypeError(f"statistic must give floats, got dtype {estimate.dtype}")
     resampled = _chunked(of_resample, jax.random.split(key, num_resamples), n)
+    return interval(estimate, resampled, confidence)
+
+
+def interval(estimate: Array, resampled: Array, confidence: float) -> Interval:
+    """The interval that the statistic of the data and those of resamples ``[resample, ...]`` make."""
     middle = 2 * estimate - jnp.mean(resampled, axis=0)
     width = jnp.std(resampled, axis=0, ddof=1) * ndtri((1 + confidence) / 2)
     return Interval(estimate, middle - width, middle + width)

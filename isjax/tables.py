@@ -4,10 +4,13 @@ Files are read by polars: it reads both formats by itself, a million rows in a f
 integers with a missing value stays one of integers beside a null, where pandas makes floating-point numbers and NaN.
 """
 
+import contextlib
+import csv
 import dataclasses
 import functools
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -31,6 +34,7 @@ __all__ = [
     "best_quantizers",
     "complexity_and_relevance",
     "joint",
+    "names",
     "quantizer_table",
     "read",
     "write_codes",
@@ -76,24 +80,66 @@ class Table:
     num_dropped: int
 
 
-def read(path: str | os.PathLike[str], columns: Sequence[str], *, missing: Missing = "refuse") -> Table:
+def names(path: str | os.PathLike[str]) -> list[str]:
+    r"""The names of a file's columns.
+
+    Args:
+      path: a file ``….csv`` or ``….parquet``; a CSV has the names of its columns in the first line.
+
+    Returns:
+      Their names, in order.
+
+    Raises:
+      FileNotFoundError: if there is no file.
+      ValueError: if it cannot be read, is empty, or has two columns of one name.
+
+    Examples:
+      >>> import tempfile, pathlib, isjax.tables
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     file = pathlib.Path(folder) / "pets.csv"
+      ...     _ = file.write_text("kind,legs\ncat,4\n")
+      ...     isjax.tables.names(file)
+      ['kind', 'legs']
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.suffix.lower() not in _READERS:
+        raise ValueError(f"{path} must end in {' or '.join(_READERS)}")
+    with _reading(path):
+        found = _header(path) if path.suffix.lower() == ".csv" else list(pl.read_parquet_schema(path))
+    if not found:
+        raise ValueError(f"{path} is empty")
+    repeated = [name for i, name in enumerate(found) if name in found[:i]]
+    if repeated:
+        raise ValueError(f"{path} has two columns {repeated[0]!r}: give each a name of its own")
+    return found
+
+
+def read(
+    path: str | os.PathLike[str], columns: Sequence[str], *, missing: Missing = "refuse", bins: int | None = None
+) -> Table:
     r"""Reads categorical columns of a CSV or Parquet file as integer codes.
 
     Words, whole numbers and truth values are symbols. An empty field of a CSV, a null and NaN are missing values; an
-    empty word in quotes is a word.
+    empty word in quotes is a word. A column that holds a fraction is continuous: it is refused, or cut at its
+    quantiles into bins of as equal counts as its ties allow; if it has no more levels than bins, each is a symbol.
 
     Args:
       path: a file ``….csv`` or ``….parquet``; a CSV has the names of its columns in the first line.
       columns: which columns, by name; the others are not looked at.
       missing: ``"refuse"``, ``"drop"`` the rows that miss a value in one of these columns, or make it a ``"symbol"``.
+      bins: how many bins a continuous column is cut into, at least 2; refused if None.
 
     Returns:
       A ``Table``.
 
     Raises:
       FileNotFoundError: if there is no file.
-      ValueError: if it cannot be read, lacks a column, has no row, misses a value that it may not, or a column is not
-        categorical.
+      ValueError: if it cannot be read, lacks a column or has two of one name, has no row, misses a value that it may
+        not, a column is not categorical, or there are fewer than two bins.
 
     Examples:
       >>> import tempfile, pathlib, isjax.tables
@@ -105,6 +151,8 @@ def read(path: str | os.PathLike[str], columns: Sequence[str], *, missing: Missi
       ([1, 0, 1], ('bird', 'cat'))
     """
     _checks.one_of(missing, "missing", get_args(Missing))
+    if bins is not None:
+        _checks.count(bins, "bins", at_least=2)
     frame = _columns(Path(path), list(dict.fromkeys(columns)))
     frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     num_read = frame.height
@@ -114,50 +162,101 @@ def read(path: str | os.PathLike[str], columns: Sequence[str], *, missing: Missi
         frame = frame.drop_nulls()
         if not frame.height:
             raise ValueError(f"{path} has no row without a missing value in {', '.join(frame.columns)}")
-    found = {name: _coded(frame[name], missing) for name in frame.columns}
+    found = {name: _coded(frame[name], missing, bins) for name in frame.columns}
     return Table(found, frame.height, num_read - frame.height)
 
 
-def _columns(path: Path, names: list[str]) -> pl.DataFrame:
-    """These columns of a file, as they are there."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    reads = {".csv": functools.partial(pl.read_csv, infer_schema_length=None), ".parquet": pl.read_parquet}
-    if path.suffix.lower() not in reads:
-        raise ValueError(f"{path} must end in {' or '.join(reads)}")
+_READERS = {".csv": functools.partial(pl.read_csv, infer_schema_length=None), ".parquet": pl.read_parquet}
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Says in one line what is wrong with a file."""
     try:
-        frame = reads[path.suffix.lower()](path)  # whole: some columns alone would hide rows with too many fields
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        yield
+    except (pl.exceptions.PolarsError, csv.Error, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    absent = [name for name in names if name not in frame.columns]
+
+
+def _header(path: Path) -> list[str]:
+    """The first line of a CSV."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(file), [])
+
+
+def _columns(path: Path, columns: list[str]) -> pl.DataFrame:
+    """These columns of a file, as they are there."""
+    found = names(path)
+    absent = [name for name in columns if name not in found]
     if absent:
-        raise ValueError(f"{path} has no column {absent[0]!r}, only {', '.join(map(repr, frame.columns))}")
-    return frame.select(names)
+        raise ValueError(f"{path} has no column {absent[0]!r}, only {', '.join(map(repr, found))}")
+    with _reading(path):
+        frame = _READERS[path.suffix.lower()](path)  # whole: some columns alone would hide rows with too many fields
+        if path.suffix.lower() == ".csv" and frame[:, -1].null_count():
+            _refuse_short_rows(path, len(found))
+    return frame.select(columns)
 
 
-def _coded(values: pl.Series, missing: Missing) -> Column:
+def _refuse_short_rows(path: Path, num_columns: int) -> None:
+    """Refuses a CSV with too few fields in a row, which polars takes for missing values at its end."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        for fields in lines:
+            if 0 < len(fields) < num_columns:
+                raise ValueError(
+                    f"{path} cannot be read: line {lines.line_num} has {len(fields)} fields, not {num_columns}"
+                )
+
+
+def _coded(values: pl.Series, missing: Missing, bins: int | None) -> Column:
     """One column's codes and labels."""
-    values = _symbols(values)
     num_missing = values.null_count()
     if num_missing and missing == "refuse":
         raise ValueError(
             f"column {values.name!r} misses {num_missing} of {values.len()} values: leave those rows out (missing "
             "drop) or make them a symbol of their own (missing symbol)"
         )
+    levels, codes = _binned(values, bins) if bins is not None and _is_continuous(values) else _levels(_symbols(values))
+    codes = codes.cast(pl.Int32).fill_null(len(levels))
+    return Column(codes.to_numpy(), (*levels, *([MISSING_LABEL] if num_missing else [])))
+
+
+def _levels(values: pl.Series) -> tuple[list[str], pl.Series]:
+    """A column's symbols in order, and the number of each row's; null where it has none."""
     labels = values.drop_nulls().unique().sort().cast(pl.String)
-    codes = values.cast(pl.String).cast(pl.Enum(labels)).to_physical().cast(pl.Int32).fill_null(labels.len())
-    return Column(codes.to_numpy(), (*labels.to_list(), *([MISSING_LABEL] if num_missing else [])))
+    return labels.to_list(), values.cast(pl.String).cast(pl.Enum(labels)).to_physical()
+
+
+def _binned(values: pl.Series, bins: int) -> tuple[list[str], pl.Series]:
+    """A column's bins in order, and the number of each row's; null where it has none."""
+    if values.drop_nulls().n_unique() <= bins:
+        return _levels(values)
+    known = values.drop_nulls().to_numpy()
+    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf"))
+    edges = edges[edges > known.min()]  # each is a value that occurs, and begins a bin: none is empty
+    codes = pl.Series(np.searchsorted(edges, values.fill_null(0).to_numpy(), side="right"))
+    ends = ["", *(f"{edge:g}" for edge in edges), ""]
+    labels = [f"{low} to below {high}".strip() if high else f"{low} up" for low, high in itertools.pairwise(ends)]
+    return labels, codes.set(values.is_null(), None)
+
+
+def _fractional(values: pl.Series) -> pl.Series:
+    """The values of a column that are not whole numbers; infinity is not."""
+    return values.filter(values.is_infinite() | (values != values.floor()))
+
+
+def _is_continuous(values: pl.Series) -> bool:
+    return values.dtype.is_float() and _fractional(values).len() > 0
 
 
 def _symbols(values: pl.Series) -> pl.Series:
     """A column whose values are symbols; whole numbers that are stored as floating-point ones become integers."""
     kind = values.dtype
     if kind.is_float():
-        fractional = values.filter(values.is_infinite() | (values != values.floor()))
-        if fractional.len():
+        if _is_continuous(values):
             raise ValueError(
-                f"column {values.name!r} is continuous (it holds {fractional[0]:g}): bin it first, or write its levels "
-                "as words"
+                f"column {values.name!r} is continuous (it holds {_fractional(values)[0]:g}): leave it out, cut it "
+                "into bins (--bins N), or write its levels as words"
             )
         return values.cast(pl.Int64)
     if kind in (pl.Categorical, pl.Enum):

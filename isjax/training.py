@@ -38,10 +38,10 @@ class TrainConfig:
     ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
 
     Fixed batches are the default: the loop then needs no random numbers, and the counts of every batch are made before
-    it, so that a step costs the same at every batch size. The learning curves agree until the noise of the steps is all
-    that is left, and there fixed batches leave less of it: the least excess risk along a run is 0.290, 0.0756 and 0.0156
-    nats at n = 64, 512 and 4096, against 0.291, 0.0784 and 0.0186 with replacement (ten binary inputs, 32 hidden units,
-    32 seeds; ``python -m benchmarks sampling`` draws them).
+    it, so that a step costs the same at every batch size. The learning curves agree until the noise of the steps alone
+    is left, of which fixed batches leave less: the least excess risk along a run is 0.290, 0.0756 and 0.0156 nats at
+    n = 64, 512 and 4096, against 0.291, 0.0784 and 0.0186 with replacement (ten binary inputs, 32 hidden units, 32
+    seeds; ``python -m benchmarks sampling`` draws them).
 
     Attributes:
       batch_size: the most samples that a step sees.

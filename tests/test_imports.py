@@ -26,7 +26,7 @@ LAYERS = [
 ]
 THEORY = set().union(*LAYERS[:7])
 SHELL = {"blocks", "checkpoints", "runner", "results", "report", "tables", "plotting"}
-SHELL |= {"cli", "cli_common", "cli_data", "cli_study", "__main__"}
+SHELL |= {"measurement", "cli", "cli_common", "cli_data", "cli_study", "__main__"}
 FUNCTIONAL = set().union(*LAYERS)
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 

@@ -86,7 +86,7 @@ def test_a_column_of_nothing_but_missing_values_is_constant(write):
     [
         (
             [0.5, 1.0, 1.0, 2.0],
-            "column 'kind' is continuous (it holds 0.5): bin it first, or write its levels as words",
+            "column 'kind' is continuous (it holds 0.5): leave it out, cut it into bins (--bins N), or write",
         ),
         ([1e300, 1.0, 1.0, float("inf")], "column 'kind' is continuous (it holds"),
         ([datetime.date(2024, 1, 1)] * 4, "column 'kind' holds Date, not symbols"),
@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         ("none.csv", FileNotFoundError, "there is no file"),
         ("data.txt", ValueError, "must end in .csv or .parquet"),
         ("data.parquet", ValueError, "cannot be read"),
-        ("empty.csv", ValueError, "cannot be read"),
+        ("empty.csv", ValueError, "empty.csv is empty"),
         ("ragged.csv", ValueError, "cannot be read"),
         ("head.csv", ValueError, "has no row"),
         ("missing.csv", ValueError, "has no row without a missing value in b"),

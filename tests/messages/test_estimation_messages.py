@@ -77,7 +77,7 @@ def test_batches_are_mapped_over():
 
 def test_bootstrap():
     refused(ValueError, "num_resamples must be at least 2, got 1", "bootstrap", num_resamples=1)
-    refused(ValueError, "confidence must lie in [0, 1], got 95", "bootstrap", confidence=95)
+    refused(ValueError, "confidence must lie between 0 and 1, got 95", "bootstrap", confidence=95)
     refused(ValueError, "confidence must lie between 0 and 1, got 1", "bootstrap", confidence=1)
     refused(ValueError, "data must hold arrays of shape [n, ...], got []", "bootstrap", data=())
     refused(ValueError, "data must hold arrays of shape [n, ...], got [(3,), ()]", "bootstrap", data=(X, 1.0))
