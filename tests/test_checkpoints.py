@@ -398,23 +398,28 @@ WORDS = [
 CHILD = "import isjax.blocks, isjax.cli; isjax.blocks.MOST_STEPS = 1; isjax.cli.main()"
 
 
-@contextlib.contextmanager
-def command(*words):
+@pytest.fixture
+def command(compiled_programs):
     """The command line in a process of its own, whose blocks are as small as here."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *words],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"},
-        cwd=Path(isjax.__file__).parents[1],
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+
+    @contextlib.contextmanager
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *words],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | compiled_programs | {"JAX_NUM_CPU_DEVICES": "2"},
+            cwd=Path(isjax.__file__).parents[1],
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+    return start
 
 
 def wait_for(condition, process):
@@ -427,8 +432,14 @@ def trained(err):
     return {line.split(":")[0].split()[2] for line in err.splitlines() if line.startswith("training block")}
 
 
-def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupted_run(tmp_path, capsys, caplog):
+def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupted_run(
+    tmp_path, command, capsys, caplog
+):
     words = [*WORDS, "--num-steps", "5000", "--output"]
+    cli.main([*words, str(tmp_path / "whole"), "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    expected = results.load(tmp_path / "whole" / "study.nc")
+
     kept, moments = {}, []
     for num_files in (2, 5, 8):
         enough = max(num_files, len(kept) + 1)
@@ -450,10 +461,6 @@ def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupte
     assert err.count("is whole, and is not trained again") == len(kept)
     assert len(trained(err)) == len(LENGTHS) - len(kept)
     study = results.load(tmp_path / "killed" / "study.nc")
-
-    cli.main([*words, str(tmp_path / "whole"), "--quiet"])
-    assert capsys.readouterr() == ("", "")
-    expected = results.load(tmp_path / "whole" / "study.nc")
     xr.testing.assert_allclose(study.drop_attrs(), expected.drop_attrs(), rtol=0, atol=1e-6)
     for content in kept.values():
         _, header, arrays = content.split(b"\n", 2)
@@ -463,7 +470,7 @@ def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupte
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["study.nc", "study.png"]
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, capsys):
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, command, capsys):
     words = [*WORDS, "--num-steps", "5000", "--output", str(tmp_path)]
     with command(*words) as process:
         wait_for(lambda: block_files(tmp_path), process)

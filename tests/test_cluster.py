@@ -30,10 +30,11 @@ KEY = jax.random.key(1)
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch, compiled_programs):
     """Every length and rate is a block of its own; they all share a program."""
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # of worker processes
+    for name, value in compiled_programs.items():  # of worker processes
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
