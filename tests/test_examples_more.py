@@ -1,0 +1,26 @@
+"""The examples of the paper's open questions and of other people's code, at a smaller size."""
+
+import numpy as np
+import pytest
+
+from tests.scripts import load
+
+
+@pytest.fixture
+def figure(tmp_path):
+    """Where an example draws; it must have drawn there when its test is over."""
+    path = tmp_path / "figure.png"
+    yield path
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_encoder_is_learnt_anew_when_the_source_has_drifted_and_not_before(figure):
+    """No rule beats hindsight; the rule costs at most twice as much; without drift nothing is lost or learnt anew."""
+    found = load("drift").main(figure, num_times=16, prices=(0.05, 0.5, 20), shown=0.5)
+    costs = {name: np.asarray(row) for name, row in found["costs"].items()}
+    assert all((row >= costs["best in hindsight"] - 1e-6).all() for row in costs.values())
+    assert (costs["by the rule"] <= 2 * costs["best in hindsight"]).all()
+    assert found["times learnt anew by the rule"] >= 1
+    assert found["loss of the first encoder at the end"] > 5 * found["loss of a fresh one, at most"]
+    assert found["null, largest loss"] < 1e-9
+    assert found["null, times learnt anew"] == 0
