@@ -24,3 +24,12 @@ def test_an_encoder_is_learnt_anew_when_the_source_has_drifted_and_not_before(fi
     assert found["loss of the first encoder at the end"] > 5 * found["loss of a fresh one, at most"]
     assert found["null, largest loss"] < 1e-9
     assert found["null, times learnt anew"] == 0
+
+
+def test_a_network_trained_on_the_measures_is_an_information_bottleneck(figure):
+    """Never below the curve's objective, and near it; told nothing of Y it says nothing; every way to map agrees."""
+    found = load("compose").main(figure, num_inputs=4, num_betas=3, num_codes=4, num_steps=300, num_encoders=8)
+    assert found["objective below the curve's, at most"] < 1e-5
+    assert found["objective above the curve's, at most"] < 0.01
+    assert found["null, most that is said"] < 1e-3 < found["I(X;Y)"]
+    assert found["ways differ by at most"] < 1e-6
