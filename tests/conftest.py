@@ -6,7 +6,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import contextlib
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -24,28 +23,6 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],  # they set modes, which examples share
 )
 hypothesis.settings.load_profile("isjax")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """A worker keeps the programs that it compiles: the same function jitted anew is compiled once.
-
-    Each worker in a folder of its own, gone with it: entries are not written whole, so that no other may read them.
-    """
-    folder = tempfile.TemporaryDirectory(prefix="isjax-programs-")
-    config.add_cleanup(folder.cleanup)
-    jax.config.update("jax_compilation_cache_dir", folder.name)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-
-
-@pytest.fixture
-def compiled_programs() -> dict[str, str]:
-    """Environment of a process that takes this worker's compiled programs and adds none to them."""
-    return {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA lists the features of the machine for each program that it reads
-    }
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:

@@ -257,7 +257,7 @@ def test_two_class_quantizer_equals_exhaustive_search(dtype):
 
 def test_cells_of_the_optimum_are_intervals_of_the_posterior():
     joint = random_joints(1, 50, 2)[0].astype(np.float32)
-    codes = np.asarray(isjax.optimal_quantizer(joint, num_codes=7).codes)
+    codes = np.asarray(jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=7))(joint).codes)
     assert np.ptp(codes) == 6
     assert (np.diff(codes[np.argsort(joint[:, 1] / joint.sum(1))]) >= 0).all()
 
@@ -290,7 +290,7 @@ def test_kl_means_is_near_exhaustive_search_on_four_classes():
 def test_kl_means_agrees_with_the_optimum_of_two_classes():
     """Two of its four classes are empty; inputs without mass and tiny masses among them."""
     joints = masses(np.random.default_rng(5), (100, 16), np.float32).reshape(100, 8, 2)
-    best = isjax.optimal_quantizer(joints, num_codes=3)
+    best = jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=3))(joints)
     found = kl_means(keys(100), np.pad(joints, [(0, 0), (0, 0), (0, 2)]))
     information = oracle.information(joints)
     assert (found.loss >= best.loss * (1 - 1e-4) - 1e-9).all()

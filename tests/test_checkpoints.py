@@ -398,9 +398,16 @@ WORDS = [
 CHILD = "import isjax.blocks, isjax.cli; isjax.blocks.MOST_STEPS = 1; isjax.cli.main()"
 
 
-@pytest.fixture
-def command(compiled_programs):
-    """The command line in a process of its own, whose blocks are as small as here."""
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """The command line in a process of its own, whose blocks are as small as here; the first compiles for all."""
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "2",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA lists the features of the machine for each program that it reads
+    }
 
     @contextlib.contextmanager
     def start(*words):
@@ -409,7 +416,7 @@ def command(compiled_programs):
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env=os.environ | compiled_programs | {"JAX_NUM_CPU_DEVICES": "2"},
+            env=environment,
             cwd=Path(isjax.__file__).parents[1],
         )
         try:
@@ -436,10 +443,6 @@ def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupte
     tmp_path, command, capsys, caplog
 ):
     words = [*WORDS, "--num-steps", "5000", "--output"]
-    cli.main([*words, str(tmp_path / "whole"), "--quiet"])
-    assert capsys.readouterr() == ("", "")
-    expected = results.load(tmp_path / "whole" / "study.nc")
-
     kept, moments = {}, []
     for num_files in (2, 5, 8):
         enough = max(num_files, len(kept) + 1)
@@ -461,6 +464,10 @@ def test_killed_three_times_and_resumed_the_numbers_are_those_of_an_uninterrupte
     assert err.count("is whole, and is not trained again") == len(kept)
     assert len(trained(err)) == len(LENGTHS) - len(kept)
     study = results.load(tmp_path / "killed" / "study.nc")
+
+    cli.main([*words, str(tmp_path / "whole"), "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    expected = results.load(tmp_path / "whole" / "study.nc")
     xr.testing.assert_allclose(study.drop_attrs(), expected.drop_attrs(), rtol=0, atol=1e-6)
     for content in kept.values():
         _, header, arrays = content.split(b"\n", 2)

@@ -30,11 +30,10 @@ KEY = jax.random.key(1)
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch, compiled_programs):
+def small_blocks(monkeypatch):
     """Every length and rate is a block of its own; they all share a program."""
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    for name, value in compiled_programs.items():  # of worker processes
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # of worker processes
 
 
 @pytest.fixture(scope="module")
