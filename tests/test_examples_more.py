@@ -33,3 +33,19 @@ def test_a_network_trained_on_the_measures_is_an_information_bottleneck(figure):
     assert found["objective above the curve's, at most"] < 0.01
     assert found["null, most that is said"] < 1e-3 < found["I(X;Y)"]
     assert found["ways differ by at most"] < 1e-6
+
+
+def test_squared_error_is_bounded_by_the_loss_of_information_but_does_not_bound_it(figure):
+    """Cells of the mean have the least error of all codes; where X moves the spread too, they lose more information."""
+    found = load("bottleneck_regression").main(figure, num_means=6, num_spreads=2, nums_codes=(1, 3, 6), num_betas=3)
+    assert 0 < found["largest share of the bound"] <= 1
+    for families in (found["X moves the mean alone"], found["X moves mean and spread"]):
+        informed, cells = families["KL-means"], families["cells of the mean"]
+        assert (cells[:, 1] <= informed[:, 1] + 1e-6).all()
+        assert (informed[:, 0] <= cells[:, 0] + 1e-6).all()
+        np.testing.assert_allclose(cells[0], informed[0], atol=1e-6)  # of one code
+    families = found["X moves mean and spread"]
+    (nats, error), (nats_of_cells, error_of_cells) = families["KL-means"][-1], families["cells of the mean"][-1]
+    assert error_of_cells < 0.2 * error
+    assert nats_of_cells > nats + 0.01
+    assert found["null, largest price"] < 1e-9
