@@ -49,3 +49,16 @@ def test_squared_error_is_bounded_by_the_loss_of_information_but_does_not_bound_
     assert error_of_cells < 0.2 * error
     assert nats_of_cells > nats + 0.01
     assert found["null, largest price"] < 1e-9
+
+
+def test_a_function_of_a_code_and_of_independent_noise_has_the_law_of_y_if_the_code_is_sufficient(figure):
+    """The distance of n samples falls like n^(-1/2) to zero, or to that of the nearest model; at δ = 0 always to zero."""
+    found = load("functional_representation").main(figure, lengths=(1000, 16000), num_inputs=4)
+    for name in ("sufficient U", "biased U", "null: biased U, δ = 0"):
+        divergence, loss = found[f"{name}: D(p ‖ law of f(W, U))"], found[f"{name}: I(X;Y|U)"]
+        assert divergence == pytest.approx(loss, rel=1e-4, abs=1e-9)
+        if name != "biased U":
+            assert loss < 1e-9
+            assert 2 < found["far"][name][0] / found["far"][name][1] < 8  # four
+    assert found["biased U: I(X;Y|U)"] > 0.05
+    assert found["far"]["biased U"][1] > 5 * found["far"]["samples of p itself"][1]
