@@ -62,3 +62,16 @@ def test_a_function_of_a_code_and_of_independent_noise_has_the_law_of_y_if_the_c
             assert 2 < found["far"][name][0] / found["far"][name][1] < 8  # four
     assert found["biased U: I(X;Y|U)"] > 0.05
     assert found["far"]["biased U"][1] > 5 * found["far"]["samples of p itself"][1]
+
+
+def test_learning_is_universal_if_the_encoder_grows_neither_too_fast_nor_too_slowly(figure):
+    """Of bias and error the one stays, or the other, or both fall; without information there is no bias to stay."""
+    found = load("universal_learning").main(figure, num_bits=10, num_seeds=2)
+    slow, right, fast = (found[name] for name in ("too slow: m = 2", "m = ½ log₂ n", "too fast: m = log₂ n"))
+    assert slow[0, -1] == slow[0, 0] > 10 * slow[1, -1]
+    assert fast[1, -1] > 0.8 * fast[1, 0] > 10 * fast[0, -1]
+    assert (right[:, -1] < 0.5 * right[:, 0]).all()
+    assert right.sum(0)[-1] < min(slow.sum(0)[-1], fast.sum(0)[-1])
+    nulls = [found[name] for name in found if name.startswith("null")]
+    assert all(bias.max() < 1e-9 for bias, _ in nulls)
+    assert nulls[0].sum(0)[-1] < min(null.sum(0)[-1] for null in nulls[1:])
