@@ -22,7 +22,8 @@ from isjax.estimation import Cells
 __all__ = ["EncoderMeasurement", "Estimate", "Measurement", "measure"]
 
 _ROWS_A_CELL = 8  # a resample is drawn cell by cell where there are so many rows for each, else row by row
-_ROWS_A_PAIR = 4  # with fewer rows for each pair (x, y) the interval has been seen to miss (``bootstrap``)
+_ROWS_A_PAIR = 4  # with fewer rows for each pair (x, y) the bias is more than corrections and resamples see
+_SMALL_FOR_INTERVALS = 1  # the smallest expected count below which intervals have been seen to miss (``bootstrap``)
 
 
 class Estimate(NamedTuple):
@@ -111,14 +112,16 @@ class Measurement:
         if self.rows < _ROWS_A_PAIR * pairs:
             yield (
                 f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: with "
-                f"less than {_ROWS_A_PAIR} rows a pair informations come out too large, and intervals may miss"
+                f"less than {_ROWS_A_PAIR} rows a pair informations come out too large"
             )
         counts = {each.column: each.smallest_expected_count for each in self.encoders}
         small = {name: count for name, count in counts.items() if count < estimation.SMALL_COUNT}
         if small:
+            least = min(small.values())
+            intervals = "intervals may miss, and " if least < _SMALL_FOR_INTERVALS else ""
             yield (
-                f"expected counts are as small as {min(small.values()):.2g} (given {', '.join(small)}), below "
-                f"{estimation.SMALL_COUNT}: p-values from the χ² limit are too small, trust those of permutations"
+                f"expected counts are as small as {least:.2g} (given {', '.join(small)}): {intervals}p-values from the "
+                "χ² limit are too small; trust those of permutations"
             )
 
 

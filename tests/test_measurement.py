@@ -161,7 +161,7 @@ def test_a_thousand_symbols_each_are_measured_and_warned_of():
     assert found.encoders[0].statistic >= 0
     few, small = found.warnings()
     assert few.startswith("3000 rows are few for")
-    assert "(given u), below 10" in small
+    assert "(given u): intervals may miss, and p-values" in small
 
 
 @pytest.mark.parametrize(
