@@ -86,14 +86,14 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
 
 def _console() -> Console:
     """Standard output: as wide as the terminal, or as wide as need be."""
-    console = Console()
-    return console if console.is_terminal else Console(width=1000)
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=1000, emoji=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     try:
         command = _parse(arguments)
         configure_cpu()

@@ -114,7 +114,7 @@ class Measurement:
                 f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: with "
                 f"less than {_ROWS_A_PAIR} rows a pair informations come out too large"
             )
-        counts = {each.column: each.smallest_expected_count for each in self.encoders}
+        counts = {each.column: each.smallest_expected_count for each in self.encoders if each.degrees_of_freedom}
         small = {name: count for name, count in counts.items() if count < estimation.SMALL_COUNT}
         if small:
             least = min(small.values())
@@ -147,7 +147,7 @@ def measure(
     their resamples. The test is that of ``sufficiency_test``.
 
     Args:
-      seed: of the resamples and permutations.
+      seed: of the resamples and permutations, at least 0.
       columns: codes ``[n]`` from zero on, by the name of the column.
       target: the column of Y.
       inputs: the columns that X is the joint of.
@@ -180,6 +180,8 @@ def measure(
     _checks.count(num_resamples, "num_resamples", at_least=2)
     _checks.count(num_permutations, "num_permutations")
     _checks.count(seed, "seed", at_least=0)
+    with jax.enable_x64(True):
+        unit = float(in_base(jnp.ones(()), base))
     names = dict.fromkeys((*inputs, target, *encoders))
     _, first, counts = np.unique(numbered(*(columns[name] for name in names)), return_index=True, return_counts=True)
     distinct = {name: columns[name][first] for name in names}
@@ -196,7 +198,6 @@ def measure(
     of_resampling, *of_permuting = np.random.default_rng(seed).spawn(1 + len(us))
     resampled = _resampled_losses(of_resampling, counts, partitions, num_resamples)
     with jax.enable_x64(True):
-        unit = float(in_base(jnp.ones(()), base))
 
         def amounts(partition: _Partition, *sizes: int) -> _Amounts:
             return jax.tree.map(float, jax.device_get(_amounts(partition.cells_of(counts), sizes, unit, method=method)))

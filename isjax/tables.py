@@ -213,8 +213,8 @@ def _coded(values: pl.Series, missing: Missing, bins: int | None) -> Column:
     num_missing = values.null_count()
     if num_missing and missing == "refuse":
         raise ValueError(
-            f"column {values.name!r} misses {num_missing} of {values.len()} values: leave those rows out (missing "
-            "drop) or make them a symbol of their own (missing symbol)"
+            f"column {values.name!r} misses {num_missing} of {values.len()} values: leave those rows out (--missing "
+            "drop) or make them a symbol of their own (--missing symbol)"
         )
     levels, codes = _binned(values, bins) if bins is not None and _is_continuous(values) else _levels(_symbols(values))
     codes = codes.cast(pl.Int32).fill_null(len(levels))
