@@ -108,6 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except runner.RunError as error:
         errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (MemoryError, OSError, RuntimeError, ValueError) as error:
         errors.print(f"isjax: {type(error).__name__}: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from isjax import cli
+from isjax import cli, measurement
 
 QUICK = ["--num-resamples", "20", "--num-permutations", "49"]
 
@@ -198,3 +198,14 @@ def test_from_a_shell(people):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["target"] == "mood"
     assert done.stderr == ""
+
+
+def test_a_failure_of_the_work_is_one_line_and_code_1(people, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise MemoryError("no room for 10 GiB")
+
+    monkeypatch.setattr(measurement, "measure", fail)
+    with pytest.raises(SystemExit) as stop:
+        measure(people, *WORDS)
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "isjax: MemoryError: no room for 10 GiB\n"
