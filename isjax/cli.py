@@ -87,14 +87,14 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
 
 def _console() -> Console:
     """Standard output: as wide as the terminal, or as wide as need be."""
-    console = Console()
-    return console if console.is_terminal else Console(width=1000)
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=1000, emoji=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     try:
         command = _parse(arguments)
         configure_cpu()
@@ -109,6 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except runner.RunError as error:
         errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (MemoryError, OSError, RuntimeError, ValueError) as error:
         errors.print(f"isjax: {type(error).__name__}: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)

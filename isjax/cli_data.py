@@ -74,7 +74,7 @@ class Measure:
             )
         except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
-        errors = Console(stderr=True)
+        errors = Console(stderr=True, emoji=False)
         for warning in found.warnings():
             errors.print(f"isjax: {warning}", highlight=False, markup=False, soft_wrap=True)
         about = {"unit": _unit(self.base), "method": self.method, "confidence": self.confidence}

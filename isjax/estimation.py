@@ -710,7 +710,7 @@ def bootstrap(
     return interval(estimate, resampled, confidence)
 
 
-def interval(estimate: Array, resampled: Array, confidence: float) -> Interval:
+def interval(estimate: Array, resampled: Array, confidence: float | Array) -> Interval:
     """The interval that the statistic of the data and those of resamples ``[resample, ...]`` make."""
     middle = 2 * estimate - jnp.mean(resampled, axis=0)
     width = jnp.std(resampled, axis=0, ddof=1) * ndtri((1 + confidence) / 2)

@@ -22,7 +22,8 @@ from isjax.estimation import Cells
 __all__ = ["EncoderMeasurement", "Estimate", "Measurement", "measure"]
 
 _ROWS_A_CELL = 8  # a resample is drawn cell by cell where there are so many rows for each, else row by row
-_ROWS_A_PAIR = 4  # with fewer rows for each pair (x, y) the interval has been seen to miss (``bootstrap``)
+_ROWS_A_PAIR = 4  # with fewer rows for each pair (x, y) the bias is more than corrections and resamples see
+_SMALL_FOR_INTERVALS = 1  # the smallest expected count below which intervals have been seen to miss (``bootstrap``)
 
 
 class Estimate(NamedTuple):
@@ -111,14 +112,16 @@ class Measurement:
         if self.rows < _ROWS_A_PAIR * pairs:
             yield (
                 f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: with "
-                f"less than {_ROWS_A_PAIR} rows a pair informations come out too large, and intervals may miss"
+                f"less than {_ROWS_A_PAIR} rows a pair informations come out too large"
             )
-        counts = {each.column: each.smallest_expected_count for each in self.encoders}
+        counts = {each.column: each.smallest_expected_count for each in self.encoders if each.degrees_of_freedom}
         small = {name: count for name, count in counts.items() if count < estimation.SMALL_COUNT}
         if small:
+            least = min(small.values())
+            intervals = "intervals may miss, and " if least < _SMALL_FOR_INTERVALS else ""
             yield (
-                f"expected counts are as small as {min(small.values()):.2g} (given {', '.join(small)}), below "
-                f"{estimation.SMALL_COUNT}: p-values from the χ² limit are too small, trust those of permutations"
+                f"expected counts are as small as {least:.2g} (given {', '.join(small)}): {intervals}p-values from the "
+                "χ² limit are too small; trust those of permutations"
             )
 
 
@@ -144,7 +147,7 @@ def measure(
     their resamples. The test is that of ``sufficiency_test``.
 
     Args:
-      seed: of the resamples and permutations.
+      seed: of the resamples and permutations, at least 0.
       columns: codes ``[n]`` from zero on, by the name of the column.
       target: the column of Y.
       inputs: the columns that X is the joint of.
@@ -176,22 +179,25 @@ def measure(
     _checks.inside_unit_interval(confidence, "confidence")
     _checks.count(num_resamples, "num_resamples", at_least=2)
     _checks.count(num_permutations, "num_permutations")
-    x, y = numbered(*(columns[name] for name in inputs)), numbered(columns[target])
-    rows, num_x, num_y = len(y), _size(x), _size(y)
+    _checks.count(seed, "seed", at_least=0)
+    with jax.enable_x64(True):
+        unit = float(in_base(jnp.ones(()), base))
+    names = dict.fromkeys((*inputs, target, *encoders))
+    _, first, counts = np.unique(numbered(*(columns[name] for name in names)), return_index=True, return_counts=True)
+    distinct = {name: columns[name][first] for name in names}
+    x, y = numbered(*(distinct[name] for name in inputs)), numbered(distinct[target])
+    rows, num_x, num_y = int(counts.sum()), _size(x), _size(y)
     if num_y == 1:
         raise ValueError(f"the target {target!r} is the same in all {rows} rows: there is nothing to tell")
     for what, number in ((f"X = {', '.join(inputs)}", num_x), (f"the target {target!r}", num_y)):
         if number == rows:
             raise ValueError(f"{what} is different in each of the {rows} rows: nothing can be estimated from them")
-    us = [numbered(columns[name]) for name in encoders]
-    _, first, counts = np.unique(numbered(x, y, *us), return_index=True, return_counts=True)
-    x, y, *us = (column[first] for column in (x, y, *us))
+    us = [numbered(distinct[name]) for name in encoders]
     constant = np.zeros_like(x)
     partitions = [_Partition.of(x, y, u) for u in us]
     of_resampling, *of_permuting = np.random.default_rng(seed).spawn(1 + len(us))
     resampled = _resampled_losses(of_resampling, counts, partitions, num_resamples)
     with jax.enable_x64(True):
-        unit = float(in_base(jnp.ones(()), base))
 
         def amounts(partition: _Partition, *sizes: int) -> _Amounts:
             return jax.tree.map(float, jax.device_get(_amounts(partition.cells_of(counts), sizes, unit, method=method)))
@@ -201,7 +207,7 @@ def measure(
             num_u = _size(u)
             of_u = amounts(_Partition.of(u, y, constant), num_u, num_y, 1)
             given_u = amounts(partition, num_x, num_y, num_u)
-            interval = estimation.interval(jnp.asarray(given_u.loss.plug_in), jnp.asarray(unit * losses), confidence)
+            interval = _interval(given_u.loss.plug_in, unit * losses, confidence)
             measured.append(
                 EncoderMeasurement(
                     column=name,
@@ -244,9 +250,12 @@ class _Amounts(NamedTuple):
     smallest_expected_count: float
 
 
+_interval = jax.jit(estimation.interval)
+
+
 @functools.partial(jax.jit, static_argnames="method")
 def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, method: str) -> _Amounts:
-    """One program for all the partitions of a sample, whose cells are filled up to be as many."""
+    """One program for all the partitions of a sample."""
 
     def both(estimate: Callable[..., Any], *about: Array | Cells | Sequence[Array]) -> Estimate:
         return Estimate(*(unit * estimate(*about, each) for each in ("plug_in", method)))
@@ -266,10 +275,13 @@ def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, me
 
 def numbered(*columns: np.ndarray) -> np.ndarray:
     """The combinations of codes that occur, numbered from zero in lexicographic order: each row's number."""
-    numbers = np.zeros(len(columns[0]), np.int64)
+    numbers, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
-        numbers = np.unique(numbers * _size(column) + column, return_inverse=True)[1]
-    return numbers
+        if size * _size(column) >= 2**63:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            size = _size(numbers)
+        numbers, size = numbers * _size(column) + column, size * _size(column)
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def _size(codes: np.ndarray) -> int:
@@ -301,10 +313,11 @@ class _Partition(NamedTuple):
         return cls(numbered(rows, columns), rows, columns, numbered(u))
 
     def cells_of(self, counts: np.ndarray) -> Cells:
-        """The cells, as the estimators take them, filled up to as many as the sample has distinct rows."""
+        """The cells, as the estimators take them; filled up, so that partitions of a sample share a program."""
+        size = max(64, 1 << (counts.size - 1).bit_length())
         _, first = np.unique(self.cells, return_index=True)
         parts = (_sums(self.cells, counts), *(labels[first] for labels in self[1:]))
-        return Cells(*(jnp.asarray(np.pad(part, (0, counts.size - part.size))) for part in parts))
+        return Cells(*(jnp.asarray(np.pad(part, (0, size - part.size))) for part in parts))
 
     def loss(self, counts: np.ndarray) -> float:
         """The plug-in loss of counts, in nats."""

@@ -213,8 +213,8 @@ def _coded(values: pl.Series, missing: Missing, bins: int | None) -> Column:
     num_missing = values.null_count()
     if num_missing and missing == "refuse":
         raise ValueError(
-            f"column {values.name!r} misses {num_missing} of {values.len()} values: leave those rows out (missing "
-            "drop) or make them a symbol of their own (missing symbol)"
+            f"column {values.name!r} misses {num_missing} of {values.len()} values: leave those rows out (--missing "
+            "drop) or make them a symbol of their own (--missing symbol)"
         )
     levels, codes = _binned(values, bins) if bins is not None and _is_continuous(values) else _levels(_symbols(values))
     codes = codes.cast(pl.Int32).fill_null(len(levels))
@@ -232,8 +232,9 @@ def _binned(values: pl.Series, bins: int) -> tuple[list[str], pl.Series]:
     if values.drop_nulls().n_unique() <= bins:
         return _levels(values)
     known = values.drop_nulls().to_numpy()
-    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf"))
-    edges = edges[edges > known.min()]  # each is a value that occurs, and begins a bin: none is empty
+    edges = np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf")
+    second = known[known > known.min()].min()  # where many share the least value, they make the first bin
+    edges = np.unique(np.maximum(edges, second))  # each is a value that occurs, and begins a bin: none is empty
     codes = pl.Series(np.searchsorted(edges, values.fill_null(0).to_numpy(), side="right"))
     ends = ["", *(f"{edge:g}" for edge in edges), ""]
     labels = [f"{low} to below {high}".strip() if high else f"{low} up" for low, high in itertools.pairwise(ends)]

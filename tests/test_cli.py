@@ -210,7 +210,7 @@ def test_bottleneck_of_a_constant_says_so(people, capsys):
 
 
 BOTTLENECK_REFUSED = {
-    "--num-codes 2": "column 'kind' misses 1 of 49 values: leave those rows out (missing drop)",
+    "--num-codes 2": "column 'kind' misses 1 of 49 values: leave those rows out (--missing drop)",
     "--num-codes 0 --missing drop": "num_codes must be at least 1, got 0",
     "--num-codes 2 --missing drop --target share": "column 'share' is continuous (it holds 0.142857): leave it out",
     "--num-codes 2 --missing drop --target age": "has no column 'age', only 'kind', 'answer'",

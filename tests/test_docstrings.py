@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 import isjax
-from isjax import blocks, checkpoints, plotting, results, runner
+from isjax import blocks, checkpoints, measurement, plotting, results, runner, tables
 
 FUNCTIONS = [name for name in isjax.__all__ if inspect.isfunction(getattr(isjax, name))]
 CLASSES = [name for name in isjax.__all__ if inspect.isclass(getattr(isjax, name))]
@@ -76,7 +76,7 @@ def test_public_names_are_functions_and_classes():
 PUBLIC = {name: getattr(isjax, name) for name in isjax.__all__}
 SHELL = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (blocks, checkpoints, plotting, results, runner)
+    for module in (blocks, checkpoints, measurement, plotting, results, runner, tables)
     for name in module.__all__
     if getattr(module, name).__module__ == module.__name__
 }

@@ -157,3 +157,31 @@ def test_codes_are_written_symbol_by_symbol(tmp_path):
         "100.0%",
         "optimal",
     ]
+
+
+def test_bins_of_a_continuous_column_have_equal_counts_and_keep_the_order(write):
+    values = np.random.default_rng(0).normal(size=120)
+    column = tables.read(write(pl.DataFrame({"a": values})), ["a"], bins=4).columns["a"]
+    assert np.bincount(column.codes).tolist() == [29, 30, 30, 31]  # the quantile itself begins the next bin
+    assert (np.diff(column.codes[np.argsort(values)]) >= 0).all()
+    assert column.labels[0].startswith("to below -0.")
+    assert column.labels[-1].endswith(" up")
+
+
+def test_bins_leave_levels_ties_and_other_columns_as_they_are(write):
+    ties = [0.0] * 90 + [i + 0.5 for i in range(30)]
+    frame = pl.DataFrame({"levels": [0.5, 1.0, 2.5] * 40, "ties": ties, "whole": [*range(60)] * 2})
+    table = tables.read(write(frame), ["levels", "ties", "whole"], bins=4)
+    assert table.columns["levels"].labels == ("0.5", "1.0", "2.5")
+    assert table.columns["ties"].labels == ("to below 0.5", "0.5 up")  # three quarters are zero
+    assert np.bincount(table.columns["ties"].codes).tolist() == [90, 30]
+    assert table.columns["whole"].num_symbols == 60
+
+
+def test_a_missing_value_is_in_no_bin(write):
+    path = write(pl.DataFrame({"a": [None, *(i + 0.5 for i in range(9))]}))
+    column = tables.read(path, ["a"], missing="symbol", bins=3).columns["a"]
+    assert column.codes.tolist() == [3, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert column.labels[-1] == "(missing)"
+    with pytest.raises(ValueError, match="bins must be at least 2, got 1"):
+        tables.read(path, ["a"], missing="drop", bins=1)

@@ -1,0 +1,177 @@
+"""A sample measured: against brute force over dense tables, and draws against their exact means."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from isjax import estimation, measurement
+from tests.oracles import estimation as oracle
+
+NUM = 400
+FEW = {"num_resamples": 60, "num_permutations": 99}
+LIMITS = {"drawn": measurement._drawn_sums, "shuffled": measurement._shuffled_sums}
+
+
+@functools.cache
+def columns():
+    """Y depends on half = x // 2 alone; parity loses of it; other is not a function of x."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 6, NUM)
+    y = (x // 2 + (rng.random(NUM) < 0.4) * rng.integers(1, 3, NUM)) % 3
+    return {"x": x, "y": y, "half": x // 2, "parity": x % 2, "other": rng.integers(0, 4, NUM)}
+
+
+@functools.cache
+def measured(method="miller_madow", base=None, seed=0):
+    names = {"target": "y", "inputs": ["x"], "encoders": ["half", "parity", "other"]}
+    return measurement.measure(seed, columns(), **names, method=method, base=base, **FEW)
+
+
+@pytest.mark.parametrize("method", estimation.METHODS)
+def test_sparse_estimates_are_those_of_dense_tables(method):
+    found, sample = measured(method), columns()
+    x, y = sample["x"], sample["y"]
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
+    for kind, way in (("plug_in", "plug_in"), ("corrected", method)):
+        close(getattr(found.entropy_y, kind), oracle.entropy(np.bincount(y), way))
+        close(getattr(found.entropy_x, kind), oracle.entropy(np.bincount(x), way))
+        for one, size in zip(found.encoders, (3, 2, 4), strict=True):
+            u = sample[one.column]
+            counts = oracle.table(u, y, np.zeros(NUM, int), (size, 3, 1))[:, :, 0]
+            close(getattr(one.information, kind), oracle.mutual_information(counts, way))
+            close(getattr(one.loss, kind), oracle.information_loss(x, y, u, (6, 3, size), way))
+        counts = oracle.table(x, y, np.zeros(NUM, int), (6, 3, 1))[:, :, 0]
+        close(getattr(found.information, kind), oracle.mutual_information(counts, way))
+
+
+def test_the_statistic_is_twice_the_loss_of_all_rows_and_its_limit_chi_squared():
+    for one, freedom in zip(measured().encoders, (6, 8, 40), strict=True):
+        np.testing.assert_allclose(one.statistic, 2 * NUM * one.loss.plug_in, rtol=1e-12)
+        assert one.degrees_of_freedom == freedom  # Σ_u (r_u − 1)(c_u − 1), where all that can occur does
+        np.testing.assert_allclose(one.p_value, scipy.stats.chi2.sf(one.statistic, freedom), rtol=1e-9)
+
+
+def test_a_sufficient_encoder_loses_nothing_and_a_coarser_one_something():
+    half, parity, _ = measured().encoders
+    assert half.low < 0 < half.high
+    assert abs(half.loss.corrected) < 0.02
+    assert half.permutation_p_value > 0.05 < half.p_value
+    assert parity.low > 0.05
+    assert parity.permutation_p_value == 1 / 100
+    assert parity.p_value < 1e-6
+
+
+def test_what_a_function_of_x_keeps_and_loses_add_up():
+    """I(X;Y) = I(U;Y) + I(X;Y|U) of the sample itself; what is no function of X is told apart."""
+    half, parity, other = measured().encoders
+    for one in (half, parity):
+        assert one.is_function_of_inputs
+        np.testing.assert_allclose(one.information.plug_in + one.loss.plug_in, measured().information.plug_in)
+    assert not other.is_function_of_inputs
+
+
+def test_the_base_is_a_unit():
+    bits, nats = measured(base=2), measured()
+    for a, b in ((bits.entropy_x, nats.entropy_x), (bits.information, nats.information)):
+        np.testing.assert_allclose(np.array(a) * math.log(2), b, rtol=1e-12)
+    for a, b in zip(bits.encoders, nats.encoders, strict=True):
+        np.testing.assert_allclose(np.array([*a.loss, a.low, a.high]) * math.log(2), [*b.loss, b.low, b.high])
+        assert (a.statistic, a.p_value) == (b.statistic, b.p_value)
+        assert a.permutation_p_value == b.permutation_p_value
+
+
+def test_other_names_of_the_symbols_and_the_input_in_parts_change_nothing():
+    sample, rng = columns(), np.random.default_rng(1)
+    renamed = {name: 7 * rng.permutation(9)[codes] for name, codes in sample.items()}
+    parts = {**renamed, "left": sample["x"] // 3, "right": sample["x"] % 3}
+    names = {"target": "y", "inputs": ["right", "left"], "encoders": ["half", "parity", "other"]}
+    found = measurement.measure(0, parts, **names, **FEW)
+    assert (found.input_symbols, found.target_symbols) == (6, 3)
+    np.testing.assert_allclose(found.information, measured().information, rtol=1e-12)
+    for one, before in zip(found.encoders, measured().encoders, strict=True):
+        np.testing.assert_allclose(one.loss, before.loss, rtol=1e-10, atol=1e-13)
+        assert (one.symbols, one.degrees_of_freedom) == (before.symbols, before.degrees_of_freedom)
+        np.testing.assert_allclose([one.low, one.high], [before.low, before.high], atol=0.03)
+
+
+def test_encoders_share_their_resamples():
+    twice = {**columns(), "again": 5 - columns()["half"]}
+    names = {"target": "y", "inputs": ["x"], "encoders": ["half", "again", "other"]}
+    first, second, _ = measurement.measure(0, twice, **names, **FEW).encoders
+    np.testing.assert_allclose([first.low, first.high], [second.low, second.high], rtol=1e-9)
+
+
+def test_the_seed_decides_the_draws_and_nothing_else():
+    again, other = measured.__wrapped__(), measured(seed=1)
+    assert again == measured()
+    assert other.encoders[0].low != measured().encoders[0].low
+    assert other.encoders[0].loss == measured().encoders[0].loss
+
+
+def partition():
+    x, y, u = (columns()[name] for name in ("x", "y", "parity"))
+    _, first, counts = np.unique(measurement.numbered(x, y, u), return_index=True, return_counts=True)
+    return counts, measurement._Partition.of(x[first], y[first], u[first]), (x, y, u)
+
+
+@pytest.mark.parametrize("way", LIMITS)
+def test_permuted_tables_have_hypergeometric_cells(way):
+    """The mean of Σ c log c is the sum of the cells' own means, each of which is a sum over one hypergeometric mass."""
+    counts, parts, (x, y, u) = partition()
+    exact = 0.0
+    for code in range(2):
+        of_x, of_y = np.bincount(x[u == code]), np.bincount(y[u == code])
+        for row in of_x:
+            for column in of_y:
+                c = np.arange(of_y.sum() + 1)
+                exact += scipy.stats.hypergeom.pmf(c, of_y.sum(), column, row) @ scipy.special.xlogy(c, c)
+    drawn = LIMITS[way](np.random.default_rng(0), counts, parts, 3000)
+    assert abs(drawn.mean() - exact) < 4 * drawn.std() / math.sqrt(3000)
+
+
+@pytest.mark.parametrize("rows_a_cell", [0, 10**9], ids=["cell by cell", "row by row"])
+def test_resamples_are_those_of_rows(monkeypatch, rows_a_cell):
+    monkeypatch.setattr(measurement, "_ROWS_A_CELL", rows_a_cell)
+    counts, parts, sample = partition()
+    found = measurement._resampled_losses(np.random.default_rng(0), counts, [parts], 1500)[0]
+    rng = np.random.default_rng(1)
+    rows = (rng.integers(0, NUM, NUM) for _ in range(1500))
+    naive = [oracle.information_loss(*(s[i] for s in sample), (6, 3, 2), "plug_in") for i in rows]
+    assert scipy.stats.ks_2samp(found, naive).pvalue > 0.01
+    np.testing.assert_allclose(parts.loss(counts), oracle.information_loss(*sample, (6, 3, 2), "plug_in"), rtol=1e-12)
+
+
+def test_combinations_are_numbered_in_order_however_large_their_product():
+    rng = np.random.default_rng(0)
+    several = rng.choice(rng.integers(0, 2**40, 5), (3, 50))
+    expected = np.unique(several, axis=1, return_inverse=True)[1].ravel()
+    np.testing.assert_array_equal(measurement.numbered(*several), expected)
+
+
+def test_a_thousand_symbols_each_are_measured_and_warned_of():
+    """10⁹ cells, of which 3000 samples occupy 3000."""
+    rng = np.random.default_rng(0)
+    sample = {name: np.repeat(rng.integers(0, 1000, 1500), 2) for name in "xyu"}
+    found = measurement.measure(
+        0, sample, target="y", inputs=["x"], encoders=["u"], num_resamples=2, num_permutations=9
+    )
+    assert found.encoders[0].statistic >= 0
+    few, small = found.warnings()
+    assert few.startswith("3000 rows are few for")
+    assert "(given u): intervals may miss, and p-values" in small
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.zeros(NUM, int)}, "the target 'y' is the same in all 400 rows"),
+        ({"y": np.arange(NUM)}, "the target 'y' is different in each of the 400 rows"),
+        ({"x": np.arange(NUM)}, "X = x is different in each of the 400 rows"),
+    ],
+)
+def test_a_sample_that_says_nothing_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        measurement.measure(0, {**columns(), **change}, target="y", inputs=["x"])
