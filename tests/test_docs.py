@@ -66,6 +66,11 @@ def test_every_module_has_a_page():
     assert modules == {path.stem for path in (DOCS / "reference").glob("*.md")} - {"index"}
 
 
+def test_every_example_has_a_place_in_the_gallery():
+    places = re.findall(r"^## .* \{#(\w+)\}$", (DOCS / "gallery.md").read_text(), flags=re.MULTILINE)
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(places)
+
+
 def test_formulas_of_docstrings_reach_the_browser(site):
     page = (site / "reference" / "measures" / "index.html").read_text()
     assert re.search(r'<div class="arithmatex">\\\[\s*D\(p \\\| q\) = \\sum_i', page)
