@@ -52,7 +52,7 @@ def test_squared_error_is_bounded_by_the_loss_of_information_but_does_not_bound_
 
 
 def test_a_function_of_a_code_and_of_independent_noise_has_the_law_of_y_if_the_code_is_sufficient(figure):
-    """The distance of n samples falls like n^(-1/2) to zero, or to that of the nearest model; at δ = 0 always to zero."""
+    """The distance of n samples falls like n^(-1/2) to zero, else to the nearest model's; at δ = 0 always to zero."""
     found = load("functional_representation").main(figure, lengths=(1000, 16000), num_inputs=4)
     for name in ("sufficient U", "biased U", "null: biased U, δ = 0"):
         divergence, loss = found[f"{name}: D(p ‖ law of f(W, U))"], found[f"{name}: I(X;Y|U)"]
@@ -75,3 +75,18 @@ def test_learning_is_universal_if_the_encoder_grows_neither_too_fast_nor_too_slo
     nulls = [found[name] for name in found if name.startswith("null")]
     assert all(bias.max() < 1e-9 for bias, _ in nulls)
     assert nulls[0].sum(0)[-1] < min(null.sum(0)[-1] for null in nulls[1:])
+
+
+def test_the_bias_stays_whatever_the_data_and_the_error_goes_sooner_for_the_sufficient_code(figure):
+    """At every discrimination and width; larger where the code tells more; gone where it tells nothing."""
+    sizes = {"num_inputs": 5, "nums_relevant": (2,), "widths": (16,), "lengths": (64, 2048), "batch_sizes": (32,)}
+    found = load("discrimination_and_sparsity").main(figure, **sizes, num_steps=500)
+    biases = {}
+    for (_, delta), (bias, error) in found.items():
+        identity, sufficient, biased = range(3)
+        assert (bias[[identity, sufficient]] < 1e-6).all()
+        assert bias[biased, 0, 0] == pytest.approx(bias[biased, 0, 1], abs=1e-6)
+        assert (error[..., 1] < 0.3 * error[..., 0]).all()
+        assert (error[sufficient] < error[identity]).all()
+        biases[delta] = bias[biased, 0, 0]
+    assert biases[0.0] < 1e-6 < 0.1 < biases[0.5] < biases[0.8]
