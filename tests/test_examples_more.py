@@ -90,3 +90,14 @@ def test_the_bias_stays_whatever_the_data_and_the_error_goes_sooner_for_the_suff
         assert (error[sufficient] < error[identity]).all()
         biases[delta] = bias[biased, 0, 0]
     assert biases[0.0] < 1e-6 < 0.1 < biases[0.5] < biases[0.8]
+
+
+def test_what_a_decoder_learns_tends_to_the_projection_of_the_truth(figure):
+    """Pythagoras holds at every evaluation; D(p ‖ m) falls to the loss, which is zero for sufficient U and at δ = 0."""
+    found = load("projection").main(figure, num_inputs=5, length=4096, num_steps=600, num_seeds=2)
+    for name, of_case in found.items():
+        assert of_case["Pythagoras, largest gap"] < 1e-5
+        assert of_case["D(p‖μ)"] == pytest.approx(of_case["I(X;Y|U)"], rel=1e-4, abs=1e-9)
+        assert of_case["D(μ‖m), last"] < 0.01 < of_case["D(p‖m), first"]
+        assert (of_case["I(X;Y|U)"] > 0.1) == (name == "biased U")
+        assert of_case["D(p‖m), last"] == pytest.approx(of_case["I(X;Y|U)"], abs=0.01)
