@@ -2,8 +2,8 @@
 
 A decoder q(y | u) makes a model m = p(x) q(y | η(x)), for which η is sufficient. Of all such models the nearest to the
 truth is μ = p(x) p(y | u), at the distance D(p ‖ μ) = I(X;Y|U) (arXiv:2405.20452, Theorem 5), and the others lie beyond
-it: D(p ‖ m) = D(p ‖ μ) + D(μ ‖ m), whatever m. So SGD on the cross-entropy, which knows nothing of projections, must take
-the learned model to μ: what is seen here, at every evaluation of its run.
+it: D(p ‖ m) = D(p ‖ μ) + D(μ ‖ m), whatever m. So SGD on the cross-entropy, which knows nothing of projections, must
+take the learned model to μ: what is seen here, at every evaluation of its run.
 The null is δ = 0, where the biased encoder loses nothing, and what is learnt tends to the truth itself.
 
     python examples/projection.py [projection.png]

@@ -101,3 +101,18 @@ def test_what_a_decoder_learns_tends_to_the_projection_of_the_truth(figure):
         assert of_case["D(μ‖m), last"] < 0.01 < of_case["D(p‖m), first"]
         assert (of_case["I(X;Y|U)"] > 0.1) == (name == "biased U")
         assert of_case["D(p‖m), last"] == pytest.approx(of_case["I(X;Y|U)"], abs=0.01)
+
+
+def test_what_layers_of_signs_lose_adds_up_and_real_numbers_lose_nothing_without_bins(figure):
+    """The excess risk is never below the loss of the last layer; the inputs themselves lose nothing at any time."""
+    sizes = {"num_inputs": 5, "widths": (4, 3), "num_looks": 8, "steps_a_look": 30}
+    found = load("layers").main(figure, **sizes)
+    own, losses = found["signs, own losses"], found["signs, losses"]
+    assert found["signs, is a chain"].all()
+    assert not found["real, bins of 0.5, is a chain"].all()
+    np.testing.assert_allclose(own.sum(1), losses[:, -1], atol=1e-5)
+    assert (own >= 0).all()
+    assert losses[0, -1] > 0.1
+    assert (found["signs, excess risk"] >= losses[:, -1] - 1e-5).all()
+    assert losses[:, 0].max() < 1e-9
+    assert found["real, losses"].max() < 1e-9 < 1e-3 < found["real, bins of 0.5, losses"].max()
