@@ -1,8 +1,9 @@
 """Which layer of a network loses the information about Y, while it trains?
 
-A network whose layers give signs is a chain of codes X → U₁ → U₂ → U₃, and what it loses in all is the sum of what its
-layers lose: I(X;Y|U₃) = Σ I(U_{l−1};Y|U_l) (arXiv:2405.20452, Theorem 6). Here it trains on the exact cross-entropy, the
-gradient passing its signs by (straight-through), and every layer's own loss is split off at every look.
+A network whose layers give signs is a chain of codes X → U₁ → U₂ → U₃, and what it loses in all is the sum of what
+its layers lose: I(X;Y|U₃) = Σ I(U_{l−1};Y|U_l) (arXiv:2405.20452, Theorem 6). Here it trains on the exact
+cross-entropy, the gradient passing its signs by (straight-through), and every layer's own loss is split off at every
+look.
 Beside it the same network without signs. Its activations are real numbers, which tell all inputs apart: every loss is
 zero. With bins one sees what a decoder of that resolution could not recover, but how much that is depends on the bins'
 width; and they are no chain: the binned code of a layer is hardly ever a function of that before, so that what was lost

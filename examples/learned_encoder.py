@@ -3,8 +3,9 @@
 The loss I(X;Y|U) is differentiable in the rows p(u | x) of a stochastic encoder. So Adam can minimise it over their
 logits, from many starts in one vmap. With two classes the least loss of any encoder of K codes is known: the optimal
 quantizer has it. KL-means and the end of the information bottleneck's curve are beside it.
+The null is a shuffled Y, of which no encoder loses anything, learned or not.
 
-    python examples/learned_encoder.py        draws learned_encoder.png
+    python examples/learned_encoder.py [learned_encoder.png]
 """
 
 import pathlib
@@ -12,10 +13,9 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 import isjax
 
@@ -44,9 +44,12 @@ def main(path, *, num_inputs=64, num_codes=4, num_restarts=64, num_steps=2000):
     key_joint, key_learn, key_means, key_bottleneck = jax.random.split(jax.random.key(0), 4)
     joint = jax.random.dirichlet(key_joint, jnp.ones(2 * num_inputs)).reshape(num_inputs, 2)
 
+    shuffled = isjax.product_distribution(isjax.marginal_x(joint), isjax.marginal_y(joint))
+
     # Many restarts, one program.
-    train = jax.jit(jax.vmap(lambda key: learn(key, joint, num_codes=num_codes, num_steps=num_steps)))
-    losses, hard = train(jax.random.split(key_learn, num_restarts))
+    run = jax.vmap(lambda key, joint: learn(key, joint, num_codes=num_codes, num_steps=num_steps), in_axes=(0, None))
+    train, keys = jax.jit(run), jax.random.split(key_learn, num_restarts)
+    (losses, hard), (of_null, _) = (train(keys, each) for each in (joint, shuffled))
 
     betas = jnp.geomspace(1, 1e4, 24)
     curve = jax.jit(lambda key: isjax.bottleneck_curve(key, joint, betas, num_codes=num_codes))(key_bottleneck)
@@ -55,25 +58,29 @@ def main(path, *, num_inputs=64, num_codes=4, num_restarts=64, num_steps=2000):
         "KL-means": isjax.kl_means_quantizer(key_means, joint, num_codes=num_codes).loss,
         "bottleneck, β → ∞": curve.loss[-1],
     }
-    found = {"Adam, best restart": hard.min(), "Adam, median restart": jnp.median(hard)}
+    found = {"Adam, best restart": hard.min(), "Adam, median restart": jnp.median(hard), "null, most": of_null.max()}
     found = {name: float(value) for name, value in (others | found).items()}
     print(f"I(X;Y) = {float(isjax.mutual_information(joint)):.6f} nats; lost by {num_codes} codes:")
     for name, value in found.items():
         print(f"  {name:22} {value:.6f}")
-
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    steps = np.arange(1, num_steps + 1)
-    lines = axis.plot(steps, np.asarray(losses).T, color="#0072B2", linewidth=0.6, alpha=0.35)
-    lines[0].set_label(f"Adam, {num_restarts} restarts")
-    looks = (("#000000", "-"), ("#D55E00", "--"), ("#009E73", ":"))
-    for (name, value), (colour, style) in zip(others.items(), looks, strict=True):
-        axis.axhline(float(value), color=colour, linestyle=style, linewidth=1.4, label=name)
-    axis.set(xscale="log", yscale="log", xlabel="step", ylabel="loss I(X;Y|U) (nats)")
-    axis.legend(frameon=False, fontsize=8, loc="upper right")
-    figure.savefig(path, dpi=150)
+    draw(path, np.asarray(losses), others, found["null, most"])
     return found
+
+
+def draw(path, losses, others, null):
+    with plt.style.context(pathlib.Path(__file__).with_name("isjax.mplstyle")):
+        figure, axis = plt.subplots(figsize=(5, 3.2))
+        steps = np.arange(1, losses.shape[1] + 1)
+        lines = axis.plot(steps, losses.T, color="#0072B2", linewidth=0.6, alpha=0.35)
+        lines[0].set_label(f"Adam, {len(losses)} restarts")
+        looks = (("#000000", "-"), ("#D55E00", "--"), ("#009E73", ":"))
+        for (name, value), (colour, style) in zip(others.items(), looks, strict=True):
+            axis.axhline(float(value), color=colour, linestyle=style, label=name)
+        axis.plot([], " ", label=f"null: Y shuffled, below {10 ** np.ceil(np.log10(max(null, 1e-30))):.0e}")
+        axis.set(xscale="log", yscale="log", xlabel="step", ylabel="loss I(X;Y|U) (nats)")
+        axis.legend(loc="upper right")
+        figure.savefig(path)
+        plt.close(figure)
 
 
 if __name__ == "__main__":
