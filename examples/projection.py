@@ -4,6 +4,7 @@ A decoder q(y | u) makes a model m = p(x) q(y | η(x)), for which η is sufficie
 truth is μ = p(x) p(y | u), at the distance D(p ‖ μ) = I(X;Y|U) (arXiv:2405.20452, Theorem 5), and the others lie beyond
 it: D(p ‖ m) = D(p ‖ μ) + D(μ ‖ m), whatever m. So SGD on the cross-entropy, which knows nothing of projections, must
 take the learned model to μ: what is seen here, at every evaluation of its run.
+It takes a decoder that can express p(y | u): a linear one, of a code whose bits tell Y only together, stops before.
 The null is δ = 0, where the biased encoder loses nothing, and what is learnt tends to the truth itself.
 
     python examples/projection.py [projection.png]
@@ -20,9 +21,9 @@ import numpy as np
 import isjax
 
 
-def distances_along_a_run(source, codes, *, length, num_steps, num_seeds):
+def distances_along_a_run(source, codes, hidden, *, length, num_steps, num_seeds):
     """D(p ‖ m), D(μ ‖ m) [seed, evaluation] for the models m that are learnt, D(p ‖ μ), and after which steps."""
-    problem, network = source.problem(codes), isjax.MLP32(num_classes=source.joint.shape[1])
+    problem, network = source.problem(codes), isjax.MLP(hidden, num_classes=source.joint.shape[1])
     config = isjax.TrainConfig(batch_size=256, num_steps=num_steps, num_evals=24, schedule="linear")
     nearest = isjax.sufficient_projection(source.joint, codes)
 
@@ -42,12 +43,16 @@ def distances_along_a_run(source, codes, *, length, num_steps, num_seeds):
 def main(path, *, num_inputs=8, length=16384, num_steps=4000, num_seeds=8):
     options = {"num_inputs": num_inputs, "num_relevant": 3, "num_classes": 4}
     source, null = (isjax.sparse_source(jax.random.key(0), **options, discrimination=delta) for delta in (0.8, 0.0))
-    cases = {"sufficient U": (source, source.codes), "biased U": (source, source.biased_codes)}
-    cases["null: biased U, δ = 0"] = (null, null.biased_codes)
+    cases = {
+        "sufficient U": (source, source.codes, (32,)),
+        "biased U": (source, source.biased_codes, (32,)),
+        "sufficient U, linear decoder": (source, source.codes, ()),
+        "null: biased U, δ = 0": (null, null.biased_codes, (32,)),
+    }
     found = {}
-    for name, (of_case, codes) in cases.items():
+    for name, (of_case, codes, hidden) in cases.items():
         sizes = {"length": length, "num_steps": num_steps, "num_seeds": num_seeds}
-        from_truth, from_nearest, divergence, steps = distances_along_a_run(of_case, codes, **sizes)
+        from_truth, from_nearest, divergence, steps = distances_along_a_run(of_case, codes, hidden, **sizes)
         found[name] = {
             "D(p‖μ)": divergence,
             "I(X;Y|U)": float(isjax.mutual_information_loss(of_case.joint, codes)),
@@ -65,7 +70,7 @@ def main(path, *, num_inputs=8, length=16384, num_steps=4000, num_seeds=8):
 def draw(path, found):
     with plt.style.context(pathlib.Path(__file__).with_name("isjax.mplstyle")):
         figure, (of_truth, of_nearest) = plt.subplots(1, 2, figsize=(7.4, 3))
-        for (name, of_case), marker in zip(found.items(), "osx", strict=True):
+        for (name, of_case), marker in zip(found.items(), "osdx", strict=True):
             steps, from_truth, from_nearest = of_case["along"]
             (line,) = of_truth.plot(steps, from_truth, marker=marker, label=name)
             of_truth.axhline(of_case["D(p‖μ)"], color=line.get_color(), linestyle="--", linewidth=0.9)

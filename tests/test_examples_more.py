@@ -98,8 +98,11 @@ def test_what_a_decoder_learns_tends_to_the_projection_of_the_truth(figure):
     for name, of_case in found.items():
         assert of_case["Pythagoras, largest gap"] < 1e-5
         assert of_case["D(p‖μ)"] == pytest.approx(of_case["I(X;Y|U)"], rel=1e-4, abs=1e-9)
-        assert of_case["D(μ‖m), last"] < 0.01 < of_case["D(p‖m), first"]
         assert (of_case["I(X;Y|U)"] > 0.1) == (name == "biased U")
+        if "linear" in name:  # it cannot express p(y | u)
+            assert of_case["D(μ‖m), last"] > 0.05
+            continue
+        assert of_case["D(μ‖m), last"] < 0.01 < of_case["D(p‖m), first"]
         assert of_case["D(p‖m), last"] == pytest.approx(of_case["I(X;Y|U)"], abs=0.01)
 
 
