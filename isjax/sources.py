@@ -180,16 +180,19 @@ def _source(
         if p_x.shape != (num_symbols,):
             raise ValueError(f"input_distribution must have shape ({num_symbols},), got {p_x.shape}")
         check_distribution(p_x, name="input_distribution")
-    labels = _labels(key, pushforward(p_x[:, None], codes, num_codes=num_codes)[:, 0], merged, num_classes)
+    occupied = np.unique(np.asarray(codes)[np.asarray(p_x) > 0])
+    labels = _labels(key, occupied, merged, num_classes)
     rows = _channel_given_code(labels, num_classes, discrimination)[codes].astype(p_x.dtype)
     return Source(joint_distribution(p_x, rows), features.astype(p_x.dtype), codes, merged[codes])
 
 
-def _labels(key: Array, p_u: Array, merged: Array, num_classes: int) -> Int[Array, "u"]:
-    """Balanced random labels that the merged codes do not determine."""
-    occupied, cells = np.flatnonzero(p_u), np.asarray(merged)
+def _labels(
+    key: Key[Array, ""], occupied: Int[np.ndarray, "_"], merged: Int[Array, "u"], num_classes: int
+) -> Int[Array, "u"]:
+    """Balanced random labels that the merged codes do not determine; codes that have mass are ``occupied``."""
+    cells = np.asarray(merged)
     for attempt in range(_MAX_LABEL_DRAWS):
-        labels = _balanced_labels(jax.random.fold_in(key, attempt), p_u.shape[0], num_classes)
+        labels = _balanced_labels(jax.random.fold_in(key, attempt), cells.size, num_classes)
         labelled_cells = np.stack([cells, np.asarray(labels)])[:, occupied]
         if np.unique(labelled_cells, axis=1).shape[1] > np.unique(cells[occupied]).size:  # a cell has two labels
             return labels
