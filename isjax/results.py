@@ -67,7 +67,6 @@ def to_dataset(
         return in_nats(np.asarray(values)[:, 0, 0, 0, 0, 0, 0], ("problem",), name)
 
     seconds = dict(seconds or {})
-    result = jax.tree.map(np.asarray, result)  # sums of jax's arrays would each be compiled
     return xr.Dataset(
         {
             "excess_risk": in_nats(result.excess_risk, AXES, "cross-entropy risk above H(Y|X)"),
