@@ -204,6 +204,17 @@ def cell(encoder, size, width, num_steps, num_rounds, peak):
     ]
 
 
+def sizes_in_turns(width, sizes, num_steps, num_rounds):
+    """A row for each batch size of isjax with 16 codes; here the sizes take turns, which a cell's contenders do."""
+    problem = problem_of("sufficient")
+    ready = {size: of_isjax(problem, width, size, num_steps) for size in sizes}
+    seconds = in_turns({size: run for size, (run, _) in ready.items()}, num_rounds)
+    step = {size: seconds[size].median / steps for size, (_, steps) in ready.items()}
+    for size in sizes:
+        over = {"over_least": step[size] / step[min(sizes)]}
+        yield {"tool": f"isjax, batch {size}", "batch": size, "width": width, "step_us": step[size] * 1e6} | over
+
+
 COLUMNS = {
     "": ("tool", ""),
     "width": ("width", "d"),
@@ -244,11 +255,15 @@ def main(arguments):
     peak, rows = matrix_product_speed(), []
     about = machine("torch", "scikit-learn") | {"matrix_product_gflops": round(peak / 1e9)}
     print_machine(about)
+    num_steps = {width: max(int(options.steps * (32 / width) ** 0.6), 20) for width in options.widths}
     for encoder, size in [("identity", 32), *(("sufficient", size) for size in options.sizes)]:
         print(f"\n{'X itself' if encoder == 'identity' else '16 codes'}, batch {size}")
-        num_steps = {width: max(int(options.steps * (32 / width) ** 0.6), 20) for width in options.widths}
         cells = (cell(encoder, size, width, n, options.rounds, peak) for width, n in num_steps.items())
         rows += print_table(itertools.chain.from_iterable(cells), COLUMNS)
-    write_figures(options.output, about, rows=rows)
+    print("\n16 codes, batch sizes in turns")
+    columns = {name: COLUMNS[name] for name in ("", "width", "µs a step")} | {"÷ smallest": ("over_least", ".3f")}
+    of_sizes = (sizes_in_turns(width, options.sizes, n, 3 * options.rounds) for width, n in num_steps.items())
+    sizes = print_table(itertools.chain.from_iterable(of_sizes), columns)
+    write_figures(options.output, about, rows=rows, sizes=sizes)
     save_figure(options.output, lambda axes: draw(rows, peak, axes), panels=1 + len(options.sizes), share_y=True)
     return 0
