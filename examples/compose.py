@@ -40,7 +40,7 @@ def train(key, beta, joint, features, *, num_codes, num_steps):
     params = network.init(key, features)
 
     def complexity_and_relevance(params):
-        rows = jax.nn.softmax(network.apply(params, features))
+        rows = jax.nn.softmax(jnp.asarray(network.apply(params, features)))
         p_x = isjax.marginal_x(joint)
         complexity = isjax.mutual_information(isjax.joint_distribution(p_x, rows))
         return complexity, isjax.mutual_information(isjax.pushforward(joint, rows))
