@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from benchmarks._report import machine, print_machine, print_table, write_figures
+from isjax import results
 
 STUDY = """
 import json, sys, time
@@ -55,17 +56,13 @@ def study(folder, options):
     if done.returncode:
         raise RuntimeError(f"the study failed: {done.stderr}")
     row = {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
-    row |= json.loads(done.stderr.splitlines()[-1]) | _of_blocks(folder / "study.nc")
+    of_blocks = results.load(folder / "study.nc").attrs
+    row |= json.loads(done.stderr.splitlines()[-1]) | {
+        name: of_blocks[f"{name}_seconds"] for name in ("compile", "run")
+    }
     row["rest"] = wall - sum(row[name] for name in ("library", "shell_import", "sources", "compile", "run"))
     row["share"] = 100 * (row["shell_import"] + row["rest"]) / wall
     return row
-
-
-def _of_blocks(path):
-    import isjax.results
-
-    attributes = isjax.results.load(path).attrs
-    return {name: attributes[f"{name}_seconds"] for name in ("compile", "run")}
 
 
 COLUMNS = {

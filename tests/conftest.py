@@ -61,3 +61,11 @@ def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each of the two precisions, the second with ``jax.enable_x64``."""
     with jax.enable_x64(True) if request.param == "float64" else contextlib.nullcontext():
         yield request.param
+
+
+@pytest.fixture
+def figure(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Where an example draws; it must have drawn there when its test is over."""
+    path = tmp_path / "figure.png"
+    yield path
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -6,14 +6,6 @@ import pytest
 from tests.scripts import load
 
 
-@pytest.fixture
-def figure(tmp_path):
-    """Where an example draws; it must have drawn there when its test is over."""
-    path = tmp_path / "figure.png"
-    yield path
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 def test_a_classifier_of_codes_does_worse_by_what_the_encoder_loses(figure, capsys):
     """For real data; by nothing for a relabelling, and for a shuffled Y by about nothing, whatever the encoder."""
     example = load("digits")

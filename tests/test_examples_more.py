@@ -6,14 +6,6 @@ import pytest
 from tests.scripts import load
 
 
-@pytest.fixture
-def figure(tmp_path):
-    """Where an example draws; it must have drawn there when its test is over."""
-    path = tmp_path / "figure.png"
-    yield path
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 def test_an_encoder_is_learnt_anew_when_the_source_has_drifted_and_not_before(figure):
     """No rule beats hindsight; the rule costs at most twice as much; without drift nothing is lost or learnt anew."""
     found = load("drift").main(figure, num_times=16, prices=(0.05, 0.5, 20), shown=0.5)

@@ -1,18 +1,6 @@
 """The examples of the theorems: what they show holds at a smaller size too, and is gone under their nulls."""
 
-import pytest
-
 from tests.scripts import load
-
-PNG = b"\x89PNG"
-
-
-@pytest.fixture
-def figure(tmp_path):
-    """Where an example draws; it must have drawn there when its test is over."""
-    path = tmp_path / "figure.png"
-    yield path
-    assert path.read_bytes().startswith(PNG)
 
 
 def test_the_excess_risk_of_a_trained_decoder_tends_to_the_loss_of_its_encoder_from_above(figure, capsys):
