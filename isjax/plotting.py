@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -65,9 +66,10 @@ def study_figure(study: xr.Dataset) -> Figure:
     panels = problems_by_source(study)
     networks = [(hidden, size) for hidden in study["hidden"].values for size in study["batch_size"].values]
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(max(3.4, 1.75 * len(panels) + 0.6), 1.5 * len(networks) + 0.9), layout="constrained")
+        figure = Figure(figsize=(max(3.4, 1.75 * len(panels) + 0.6), 1.5 * len(networks)))
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(networks), len(panels), sharex=True, sharey=True, squeeze=False)
+        _format(axes, study["length"].to_numpy(), _limits(risk, loss))
         handles = {}
         for row, (hidden, size) in enumerate(networks):
             for column, (source, encoders) in enumerate(panels.items()):
@@ -78,17 +80,13 @@ def study_figure(study: xr.Dataset) -> Figure:
                     axis.set_title(source)
             of_batch = f", batch {size}" if study.sizes["batch_size"] > 1 else ""
             axes[row, 0].set_ylabel(f"MLP {hidden or 'linear'}{of_batch}")
-        _format(axes, study["length"].values, _lower_limit(risk, loss))
-        figure.supxlabel("data length n (samples)", fontsize=8)
-        figure.supylabel("excess risk over H(Y|X) (nats)", fontsize=8)
-        columns = max(1, min(len(handles), int(figure.get_figwidth() // _LEGEND_WIDTH)))
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
+        _arrange(figure, handles)
     return figure
 
 
-def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[str, str]) -> dict[str, object]:
+def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[str, str]) -> dict[str, Artist]:
     """One source and one network: a line and a band for each encoder, a dashed floor where it loses information."""
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     others = iter(_OTHER_COLOURS * (1 + len(encoders) // len(_OTHER_COLOURS)))
     for encoder, name in encoders.items():
         colour, marker, label = _LOOKS.get(encoder) or (next(others), "D", encoder)
@@ -103,25 +101,46 @@ def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[st
     return handles
 
 
-def _lower_limit(risk: xr.DataArray, loss: xr.DataArray) -> float:
-    """Where the axis begins: below all lines, and not further down than four decades."""
+def _limits(risk: xr.DataArray, loss: xr.DataArray) -> tuple[float, float]:
+    """Where the axis of risks begins and ends: around all lines, and not further down than four decades."""
     lowest, highest = float(risk.min()), float(risk.max())
     floors = [floor for floor in loss.to_numpy().tolist() if floor > 1e-6]
-    return max(min(lowest, *floors, lowest) / 1.3, highest * 1e-4)
+    return max(min(lowest, *floors, lowest) / 1.3, highest * 1e-4), highest * 1.6
 
 
-def _format(axes: np.ndarray, lengths: np.ndarray, lowest: float) -> None:
-    """Log axes: a tick at every second length, written out, and decades of nats."""
+def _format(axes: np.ndarray, lengths: np.ndarray, limits: tuple[float, float]) -> None:
+    """Log axes: a tick at every second length, written out, and decades of nats.
+
+    All panels share their axes, so that one stands for all; limits set beforehand spare a search at each line drawn.
+    """
+    axis = axes[0, 0]
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xlim(lengths.min() / 1.3, lengths.max() * 1.3)
+    axis.set_ylim(*limits)
+    axis.xaxis.set_major_locator(FixedLocator(lengths[:: max(1, -(-len(lengths) // 4))].tolist()))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
+    axis.yaxis.set_major_locator(LogLocator(numticks=6))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.minorticks_off()  # they would take half of the time
     for axis in axes.flat:
-        axis.set_xscale("log", base=2)
-        axis.set_yscale("log")
-        axis.set_ylim(bottom=lowest)
-        axis.xaxis.set_major_locator(FixedLocator(lengths[:: max(1, -(-len(lengths) // 4))].tolist()))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
-        axis.yaxis.set_major_locator(LogLocator(numticks=6))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.minorticks_off()  # they would take half of the time
         axis.grid(which="major")
+
+
+def _arrange(figure: Figure, handles: dict[str, Artist]) -> None:
+    """Adds a legend above the panels and what their axes are beside them, and the room for these.
+
+    The margins, in inches, fit labels of one line. To have matplotlib find them would take as long as to draw.
+    """
+    columns = max(1, min(len(handles), int(figure.get_figwidth() // _LEGEND_WIDTH)))
+    rows = -(-len(handles) // columns)
+    width, height = figure.get_figwidth(), figure.get_figheight() + 0.72 + 0.16 * rows
+    left, right, bottom, top = 0.84 / width, 1 - 0.14 / width, 0.42 / height, 1 - (0.3 + 0.16 * rows) / height
+    figure.set_figheight(height)
+    figure.subplots_adjust(left, bottom, right, top, wspace=0.06, hspace=0.12)
+    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.3)
+    figure.supxlabel("data length n (samples)", fontsize=8, x=(left + right) / 2, y=0.06 / height)
+    figure.supylabel("excess risk over H(Y|X) (nats)", fontsize=8, x=0.06 / width, y=(bottom + top) / 2)
 
 
 def bottleneck_figure(

@@ -43,13 +43,21 @@ def test_all_lines_and_floors_lie_inside_the_axes(study):
     assert float(risk.max()) < high
 
 
-def test_the_legend_is_whole_however_few_the_columns(study):
-    for part in (study, study.isel(problem=[0, 1, 2])):
+def test_legend_and_labels_are_whole_and_apart_however_few_the_panels(study):
+    for part in (study, study.isel(problem=[0, 1, 2]), study.isel(hidden=[0], problem=[3])):
         figure = plotting.study_figure(part)
         figure.canvas.draw()
+        beside = [axis.yaxis.get_tightbbox() for axis in figure.axes]
+        above = [axis.title.get_window_extent() for axis in figure.axes]
+        below = [axis.xaxis.get_tightbbox() for axis in figure.axes]
         legend = figure.legends[0].get_window_extent()
-        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
-        assert legend.y1 <= figure.bbox.y1
+        length, risk = (label.get_window_extent() for label in figure.texts)
+        inside = [legend, length, risk, *(box for box in (*beside, *below) if box)]
+        assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in inside)
+        assert all(figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1 for box in inside)
+        assert all(box.y1 <= legend.y0 for box in above)
+        assert all(risk.x1 <= box.x0 for box in beside if box)
+        assert all(length.y1 <= box.y0 for box in below if box)
 
 
 def test_a_floor_of_zero_is_not_drawn(study):
