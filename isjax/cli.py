@@ -17,7 +17,8 @@ import tyro
 from rich.console import Console
 
 import isjax
-from isjax import _checks, runner
+from isjax import _checks
+from isjax.blocks import RunError
 from isjax.cli_common import CommandLineError, devices
 from isjax.cli_data import Bottleneck, Measure
 from isjax.cli_study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print(": ".join(["isjax: interrupted", *map(str, error.args)]), highlight=False, soft_wrap=True)
         sys.stdout.flush()
         os._exit(1)  # sys.exit would wait until JAX has finished the block at work
-    except runner.RunError as error:
+    except RunError as error:
         errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except (MemoryError, OSError, RuntimeError, ValueError) as error:

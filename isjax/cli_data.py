@@ -1,7 +1,11 @@
-"""The commands on people's data: ``isjax measure`` measures its columns, ``isjax bottleneck`` finds encoders of one."""
+"""The commands on people's data: ``isjax measure`` measures its columns, ``isjax bottleneck`` finds encoders of one.
+
+They import polars and matplotlib when they are called, so that other commands, and help, need not wait for these.
+"""
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +15,12 @@ import tyro
 from rich.console import Console
 
 import isjax
-from isjax import _checks, measurement, plotting, report, tables
+from isjax import _checks
 from isjax.cli_common import CommandLineError, check_file_name, check_writable
 
 __all__ = ["Bottleneck", "Measure"]
 
+Missing = Literal["refuse", "drop", "symbol"]
 Method = Literal["plug_in", "miller_madow", "grassberger", "chao_shen", "james_stein"]
 
 
@@ -36,7 +41,7 @@ class Measure:
     """The columns that X is the joint of; all but the target and the encoders if not given."""
     encoder: tuple[str, ...] = ()
     """The columns that are encoders, each a U."""
-    missing: tables.Missing = "refuse"
+    missing: Missing = "refuse"
     """What becomes of a missing value: refuse it, drop its row, or make it a symbol of its own."""
     bins: int | None = None
     """Bins of equal counts into which a continuous column is cut; it is refused if not given."""
@@ -57,8 +62,10 @@ class Measure:
 
     def __call__(self, console: Console) -> None:
         """Reads, measures and prints."""
+        from isjax import measurement, report, tables
+
         try:
-            inputs = self._inputs()
+            inputs = self._inputs(tables.names(self.file))
             table = tables.read(self.file, (self.target, *inputs, *self.encoder), missing=self.missing, bins=self.bins)
             found = measurement.measure(
                 self.seed,
@@ -85,8 +92,8 @@ class Measure:
         else:
             report.print_measurement(found, console, num_dropped=table.num_dropped, **about)
 
-    def _inputs(self) -> tuple[str, ...]:
-        """The columns of X, with the target and the encoders told apart from them."""
+    def _inputs(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The columns of X among those that there are, with the target and the encoders told apart from them."""
         for what, columns in (("inputs", self.inputs), ("encoder", self.encoder)):
             if self.target in columns:
                 raise CommandLineError(f"{what} names the target, {self.target!r}: it can be one of them only")
@@ -95,7 +102,7 @@ class Measure:
                 raise CommandLineError(f"{what} names {repeated[0]!r} twice")
         if self.inputs:
             return self.inputs
-        inputs = tuple(name for name in tables.names(self.file) if name not in (self.target, *self.encoder))
+        inputs = tuple(name for name in names if name not in (self.target, *self.encoder))
         if not inputs:
             raise CommandLineError(f"{self.file} has no column besides the target and the encoders: X needs one")
         return inputs
@@ -121,7 +128,7 @@ class Bottleneck:
     """The column to be encoded, X."""
     num_codes: int
     """The largest number of codes, K; more than X has symbols is as many as it has."""
-    missing: tables.Missing = "refuse"
+    missing: Missing = "refuse"
     """What becomes of a missing value: refuse it, drop its row, or make it a symbol of its own."""
     bins: int | None = None
     """Bins of equal counts into which a continuous column is cut; it is refused if not given."""
@@ -136,6 +143,8 @@ class Bottleneck:
 
     def __call__(self, console: Console) -> None:
         """Reads, solves, prints and draws."""
+        from isjax import plotting, tables
+
         try:
             _checks.count(self.num_codes, "num_codes")
             _checks.count(self.num_betas, "num_betas", at_least=2)

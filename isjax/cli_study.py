@@ -1,4 +1,7 @@
-"""The commands on studies: ``isjax sweep`` runs one, ``plot`` and ``show`` take up what it left."""
+"""The commands on studies: ``isjax sweep`` runs one, ``plot`` and ``show`` take up what it left.
+
+They import xarray and matplotlib when they are called, so that other commands, and help, need not wait for these.
+"""
 
 import contextlib
 import dataclasses
@@ -9,18 +12,22 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import jax
 import platformdirs
 import tyro
-import xarray as xr
 from rich.console import Console
 
-from isjax import plotting, report, results, runner
+from isjax.blocks import RunError
 from isjax.cli_common import CommandLineError, check_file_name, check_writable, devices
 from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
 from isjax.sweeps import SweepSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from isjax.runner import Executor
 
 __all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep", "programs_folder"]
 
@@ -141,6 +148,8 @@ class Sweep:
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
+        from isjax import plotting, report, runner
+
         if self.keep_programs:
             _keep_programs()
         try:
@@ -181,6 +190,8 @@ class Plot:
 
     def __call__(self, console: Console) -> None:
         """Draws it."""
+        from isjax import plotting
+
         study = _load(self.file)
         path = self.output or self.file.with_suffix(".png")
         check_writable(path.parent)
@@ -200,10 +211,14 @@ class Show:
 
     def __call__(self, console: Console) -> None:
         """Prints it."""
+        from isjax import report
+
         report.print_study(_load(self.file), console)
 
 
-def _load(path: Path) -> xr.Dataset:
+def _load(path: Path) -> "xr.Dataset":
+    from isjax import results
+
     try:
         return results.load(path)
     except (OSError, ValueError) as error:
@@ -253,7 +268,7 @@ def _log_to_standard_error(quiet: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _workers(address: str | None) -> Iterator[runner.Executor | None]:
+def _workers(address: str | None) -> "Iterator[Executor | None]":
     """The workers of a Dask cluster; this process alone if there is no address."""
     if address is None:
         yield None
@@ -271,7 +286,7 @@ def _workers(address: str | None) -> Iterator[runner.Executor | None]:
     except ValueError as error:
         raise CommandLineError(f"cluster must be an address as in tcp://host:8786: {error}") from error
     except OSError as error:
-        raise runner.RunError(f"no Dask scheduler answers at {address}: {error}") from error
+        raise RunError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
         if not client.scheduler_info()["workers"]:
             _logger.warning("the scheduler at %s has no workers yet, and the study waits for them", address)

@@ -102,3 +102,19 @@ def test_import_loads_no_shell_creates_no_array_and_changes_no_setting():
     assert "isjax.sweeps" in seen["isjax"]
     assert seen["backends"] is False
     assert seen["changed"] == []
+
+
+HELP = """
+import contextlib, gc, json, sys
+from isjax.__main__ import main
+with contextlib.suppress(SystemExit):
+    main(["--help"])
+print(json.dumps({"loaded": [name for name in ("matplotlib", "pandas", "polars") if name in sys.modules],
+    "collects": gc.isenabled(), "frozen": gc.get_freeze_count() > 0}))
+"""
+
+
+def test_help_waits_for_no_large_library_and_garbage_is_collected_thereafter():
+    result = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    seen = json.loads(result.stdout.splitlines()[-1])
+    assert seen == {"loaded": [], "collects": True, "frozen": True}
