@@ -160,7 +160,8 @@ def bottleneck_figure(
     Examples:
       >>> import isjax.plotting
       >>> joint = jnp.array([[0.45, 0.05], [0.05, 0.45]])
-      >>> curve = bottleneck_curve(jax.random.key(0), joint, jnp.array([1.7, 5.0]), num_codes=2)
+      >>> trace = jax.jit(bottleneck_curve, static_argnames="num_codes")
+      >>> curve = trace(jax.random.key(0), joint, jnp.array([1.7, 5.0]), num_codes=2)
       >>> figure = isjax.plotting.bottleneck_figure(curve, [(0.0, 0.0), (0.693, 0.368)], information=0.368)
       >>> figure.axes[0].get_xlabel()
       'complexity I(X;U) (nats)'

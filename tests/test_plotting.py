@@ -73,10 +73,15 @@ def test_a_figure_is_written_whole(study, tmp_path, ending):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@jax.jit
+def curve_of(joint):
+    betas = np.array([9.0, 1.2, 3.5], "f4")
+    return isjax.bottleneck_curve(jax.random.key(0), joint, betas, num_codes=2, num_restarts=2)
+
+
 def test_bottleneck_figure_shows_the_curve_from_the_origin_and_the_encoders():
     joint = np.array([[0.4, 0.1], [0.1, 0.4]], "f4")
-    betas = np.array([9.0, 1.2, 3.5], "f4")
-    curve = isjax.bottleneck_curve(jax.random.key(0), joint, betas, num_codes=2, num_restarts=2)
+    curve = curve_of(joint)
     figure = plotting.bottleneck_figure(curve, [(0.0, 0.0), (0.69, 0.19)], information=0.1927, title="X and Y")
     (axis,) = figure.axes
     lines = {line.get_label(): line for line in axis.lines}
@@ -90,8 +95,5 @@ def test_bottleneck_figure_shows_the_curve_from_the_origin_and_the_encoders():
 
 
 def test_bottleneck_figure_of_nothing_to_keep():
-    curve = isjax.bottleneck_curve(
-        jax.random.key(0), np.full((2, 2), 0.25, "f4"), np.array([9.0, 1.2, 3.5], "f4"), num_codes=2, num_restarts=2
-    )
-    (axis,) = plotting.bottleneck_figure(curve, [(0.0, 0.0)], information=0.0).axes
+    (axis,) = plotting.bottleneck_figure(curve_of(np.full((2, 2), 0.25, "f4")), [(0.0, 0.0)], information=0.0).axes
     assert axis.get_ylim()[1] > 0

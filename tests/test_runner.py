@@ -34,7 +34,7 @@ def study(problems):
 
 
 def test_the_blocks_of_a_study_are_its_sweep(problems, study):
-    result = isjax.sweep(jax.random.key(1), list(problems.values()), SPEC)
+    result = jax.jit(isjax.sweep)(jax.random.key(1), list(problems.values()), SPEC)
     expected = results.to_dataset(result, list(problems), SPEC)
     for name in expected.data_vars:
         np.testing.assert_allclose(study[name], expected[name], atol=1e-6)
