@@ -530,7 +530,8 @@ def deterministic_information_bottleneck(
 
     Examples:
       >>> joint = jnp.array([[0.3, 0.0], [0.2, 0.0], [0.0, 0.5]])
-      >>> found = deterministic_information_bottleneck(jax.random.key(0), joint, 2.0, num_codes=3)
+      >>> solve = jax.jit(deterministic_information_bottleneck, static_argnames="num_codes")
+      >>> found = solve(jax.random.key(0), joint, 2.0, num_codes=3)
       >>> bool(found.encoder[0] == found.encoder[1]), round(float(found.complexity), 3), round(float(found.loss), 3)
       (True, 0.693, 0.0)
     """
@@ -713,7 +714,7 @@ def kl_means_quantizer(
 
     Examples:
       >>> joint = jnp.array([[0.0, 0.25], [0.25, 0.0], [0.05, 0.2], [0.2, 0.05]])
-      >>> found = kl_means_quantizer(jax.random.key(0), joint, num_codes=2)
+      >>> found = jax.jit(kl_means_quantizer, static_argnames="num_codes")(jax.random.key(0), joint, num_codes=2)
       >>> bool(found.codes[0] == found.codes[2]), round(float(found.loss), 3), bool(found.is_global)
       (True, 0.075, False)
     """

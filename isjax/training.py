@@ -167,7 +167,8 @@ def train(
       >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=4, discrimination=0.9)
       >>> config = TrainConfig(num_steps=200, num_evals=4)
       >>> problem = source.problem("sufficient")
-      >>> trace = train(jax.random.key(1), problem, 512, 0.5, network=MLP32(num_classes=4), config=config)
+      >>> run = jax.jit(train, static_argnames=("length", "network", "config"))
+      >>> trace = run(jax.random.key(1), problem, 512, 0.5, network=MLP32(num_classes=4), config=config)
       >>> trace.steps.tolist(), bool(trace.risk.excess_risk[-1] < 0.5 * trace.risk.excess_risk[0])
       ([1, 6, 34, 200], True)
     """
