@@ -103,13 +103,13 @@ def _panel(axis: Axes, risk: xr.DataArray, loss: xr.DataArray, encoders: dict[st
 
 def _limits(risk: xr.DataArray, loss: xr.DataArray) -> tuple[float, float]:
     """Where the axis of risks begins and ends: around all lines, and not further down than four decades."""
-    lowest, highest = float(risk.min()), float(risk.max())
+    lowest, highest = float(risk.min()), float(risk.max()) or 1.0
     floors = [floor for floor in loss.to_numpy().tolist() if floor > 1e-6]
-    return max(min(lowest, *floors, lowest) / 1.3, highest * 1e-4), highest * 1.6
+    return max(min([lowest, *floors]) / 1.3, highest * 1e-4), highest * 1.6
 
 
 def _format(axes: np.ndarray, lengths: np.ndarray, limits: tuple[float, float]) -> None:
-    """Log axes: a tick at every second length, written out, and decades of nats.
+    """Log axes: a tick at every second length, written out, and decades of nats, parted at 2 and 5 if there are few.
 
     All panels share their axes, so that one stands for all; limits set beforehand spare a search at each line drawn.
     """
@@ -120,7 +120,8 @@ def _format(axes: np.ndarray, lengths: np.ndarray, limits: tuple[float, float]) 
     axis.set_ylim(*limits)
     axis.xaxis.set_major_locator(FixedLocator(lengths[:: max(1, -(-len(lengths) // 4))].tolist()))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
-    axis.yaxis.set_major_locator(LogLocator(numticks=6))
+    subs = (1.0,) if limits[1] > 30 * limits[0] else (1.0, 2.0, 5.0)
+    axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.minorticks_off()  # they would take half of the time
     for axis in axes.flat:

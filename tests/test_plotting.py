@@ -66,6 +66,19 @@ def test_a_floor_of_zero_is_not_drawn(study):
     assert labels == ["X itself", "sufficient U", "biased U", "mine"]
 
 
+def test_risks_of_less_than_a_decade_have_ticks_too(study):
+    axis = plotting.study_figure(study.assign(excess_risk=0.12 + 0.2 * study["excess_risk"].clip(0, 1))).axes[0]
+    low, high = axis.get_ylim()
+    assert high < 10 * low
+    assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 2
+
+
+def test_risks_of_zero_are_no_trouble_to_log_axes(study):
+    nothing_left = study.assign(excess_risk=xr.zeros_like(study["excess_risk"]))
+    low, high = plotting.study_figure(nothing_left).axes[0].get_ylim()
+    assert 0 < low < high
+
+
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_a_figure_is_written_whole(study, tmp_path, ending):
     path = plotting.save(plotting.study_figure(study), tmp_path / f"study.{ending}")
