@@ -5,7 +5,6 @@ They import polars and matplotlib when they are called, so that other commands, 
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,7 +64,7 @@ class Measure:
         from isjax import measurement, report, tables
 
         try:
-            inputs = self._inputs(tables.names(self.file))
+            inputs = self._inputs()
             table = tables.read(self.file, (self.target, *inputs, *self.encoder), missing=self.missing, bins=self.bins)
             found = measurement.measure(
                 self.seed,
@@ -92,8 +91,10 @@ class Measure:
         else:
             report.print_measurement(found, console, num_dropped=table.num_dropped, **about)
 
-    def _inputs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The columns of X among those that there are, with the target and the encoders told apart from them."""
+    def _inputs(self) -> tuple[str, ...]:
+        """The columns of X, with the target and the encoders told apart from them."""
+        from isjax import tables
+
         for what, columns in (("inputs", self.inputs), ("encoder", self.encoder)):
             if self.target in columns:
                 raise CommandLineError(f"{what} names the target, {self.target!r}: it can be one of them only")
@@ -102,7 +103,7 @@ class Measure:
                 raise CommandLineError(f"{what} names {repeated[0]!r} twice")
         if self.inputs:
             return self.inputs
-        inputs = tuple(name for name in names if name not in (self.target, *self.encoder))
+        inputs = tuple(name for name in tables.names(self.file) if name not in (self.target, *self.encoder))
         if not inputs:
             raise CommandLineError(f"{self.file} has no column besides the target and the encoders: X needs one")
         return inputs

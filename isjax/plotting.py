@@ -28,6 +28,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "lines.markersize": 3.5,
+    "axes.grid": True,
     "grid.linewidth": 0.4,
     "grid.alpha": 0.4,
 }
@@ -69,7 +70,7 @@ def study_figure(study: xr.Dataset) -> Figure:
         figure = Figure(figsize=(max(3.4, 1.75 * len(panels) + 0.6), 1.5 * len(networks)))
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(networks), len(panels), sharex=True, sharey=True, squeeze=False)
-        _format(axes, study["length"].to_numpy(), _limits(risk, loss))
+        _format(axes[0, 0], study["length"].to_numpy(), _limits(risk, loss))
         handles = {}
         for row, (hidden, size) in enumerate(networks):
             for column, (source, encoders) in enumerate(panels.items()):
@@ -108,12 +109,11 @@ def _limits(risk: xr.DataArray, loss: xr.DataArray) -> tuple[float, float]:
     return max(min([lowest, *floors]) / 1.3, highest * 1e-4), highest * 1.6
 
 
-def _format(axes: np.ndarray, lengths: np.ndarray, limits: tuple[float, float]) -> None:
+def _format(axis: Axes, lengths: np.ndarray, limits: tuple[float, float]) -> None:
     """Log axes: a tick at every second length, written out, and decades of nats, parted at 2 and 5 if there are few.
 
-    All panels share their axes, so that one stands for all; limits set beforehand spare a search at each line drawn.
+    All panels share them, so that one stands for all; limits set beforehand spare a search at each line drawn.
     """
-    axis = axes[0, 0]
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xlim(lengths.min() / 1.3, lengths.max() * 1.3)
@@ -124,8 +124,6 @@ def _format(axes: np.ndarray, lengths: np.ndarray, limits: tuple[float, float]) 
     axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.minorticks_off()  # they would take half of the time
-    for axis in axes.flat:
-        axis.grid(which="major")
 
 
 def _arrange(figure: Figure, handles: dict[str, Artist]) -> None:
@@ -134,9 +132,9 @@ def _arrange(figure: Figure, handles: dict[str, Artist]) -> None:
     The margins, in inches, fit labels of one line. To have matplotlib find them would take as long as to draw.
     """
     columns = max(1, min(len(handles), int(figure.get_figwidth() // _LEGEND_WIDTH)))
-    rows = -(-len(handles) // columns)
-    width, height = figure.get_figwidth(), figure.get_figheight() + 0.72 + 0.16 * rows
-    left, right, bottom, top = 0.84 / width, 1 - 0.14 / width, 0.42 / height, 1 - (0.3 + 0.16 * rows) / height
+    above, below = 0.3 + 0.16 * -(-len(handles) // columns), 0.42
+    width, height = figure.get_figwidth(), figure.get_figheight() + above + below
+    left, right, bottom, top = 0.84 / width, 1 - 0.14 / width, below / height, 1 - above / height
     figure.set_figheight(height)
     figure.subplots_adjust(left, bottom, right, top, wspace=0.06, hspace=0.12)
     figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.3)
@@ -182,7 +180,6 @@ def bottleneck_figure(
             axis.annotate(str(k), (x, y), xytext=(3, -3), textcoords="offset points", va="top", fontsize=7, color=other)
         axis.set(xlabel="complexity I(X;U) (nats)", ylabel="relevance I(U;Y) (nats)", title=title)
         axis.set_ylim(-0.07 * information, 1.08 * information or 1)
-        axis.grid(which="major")
         axis.legend(loc="lower right")
     return figure
 
