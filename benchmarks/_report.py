@@ -9,7 +9,7 @@ import statistics
 import time
 from typing import NamedTuple
 
-import isjax.results
+import isjax.study.results
 
 
 class Seconds(NamedTuple):
@@ -73,7 +73,7 @@ def write_figures(path, about, **tables):
     """Writes ``{"machine": about, NAME: rows, …}`` as JSON, unless ``path`` is None."""
     if path is not None:
         text = json.dumps({"machine": about, **tables}, indent=2, ensure_ascii=False) + "\n"
-        isjax.results.write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+        isjax.study.results.write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def save_figure(path, draw, *, panels, share_y=False):
@@ -89,5 +89,5 @@ def save_figure(path, draw, *, panels, share_y=False):
         lines = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
         lines = {label: line for label, line in lines.items() if not str(label).startswith("_")}
         figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3)
-        isjax.results.write_whole(path.with_suffix(".png"), lambda beside: figure.savefig(beside, format="png"))
+        isjax.study.results.write_atomically(path.with_suffix(".png"), lambda beside: figure.savefig(beside, format="png"))
         plt.close(figure)

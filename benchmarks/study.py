@@ -33,7 +33,7 @@ import isjax
 library = time.perf_counter()
 from isjax.__main__ import main
 from isjax import plotting, report, runner
-from isjax.cli_study import Sweep
+from isjax.cli.study import Sweep
 shell = time.perf_counter()
 seconds |= {"library": library - start, "shell_import": shell - library}
 draw = Sweep.problems

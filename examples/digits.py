@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
 import isjax
-from isjax.measurement import measure
+from isjax.estimation.measurement import measure
 
 find_kl_means = jax.jit(isjax.kl_means_quantizer, static_argnames="num_codes")
 SIZES = {"digits": (12, 3), "breast_cancer": (6, 2), "wine": (6, 2), "iris": (6, 2)}  # cells of X, signs of the network

@@ -1,198 +1,250 @@
 """What an encoder costs a learner: exact information measures, and whole training sweeps in one jitted call."""
 
-from isjax._checks import (
-    warn_of_known_bad_jaxlib,
+from isjax._checks import warn_of_known_bad_jaxlib as _warn_of_known_bad_jaxlib
+from isjax.bottleneck import (
+    Bottleneck as Bottleneck,
 )
 from isjax.bottleneck import (
-    Bottleneck,
-    Quantizer,
-    bottleneck_curve,
-    deterministic_information_bottleneck,
-    information_bottleneck,
-    kl_means_quantizer,
-    optimal_quantizer,
+    bottleneck_curve as bottleneck_curve,
+)
+from isjax.bottleneck import (
+    deterministic_information_bottleneck as deterministic_information_bottleneck,
+)
+from isjax.bottleneck import (
+    information_bottleneck as information_bottleneck,
 )
 from isjax.distributions import (
-    check_distribution,
-    conditional_x_given_y,
-    conditional_y_given_x,
-    empirical_joint,
-    joint_distribution,
-    marginal_x,
-    marginal_y,
-    product_distribution,
-    pushforward,
-    sample,
+    check_distribution as check_distribution,
+)
+from isjax.distributions import (
+    conditional_x_given_y as conditional_x_given_y,
+)
+from isjax.distributions import (
+    conditional_y_given_x as conditional_y_given_x,
+)
+from isjax.distributions import (
+    empirical_joint as empirical_joint,
+)
+from isjax.distributions import (
+    joint_distribution as joint_distribution,
+)
+from isjax.distributions import (
+    marginal_x as marginal_x,
+)
+from isjax.distributions import (
+    marginal_y as marginal_y,
+)
+from isjax.distributions import (
+    product_distribution as product_distribution,
+)
+from isjax.distributions import (
+    pushforward as pushforward,
+)
+from isjax.distributions import (
+    sample as sample,
+)
+from isjax.divergences import (
+    cross_entropy as cross_entropy,
+)
+from isjax.divergences import (
+    jensen_shannon_divergence as jensen_shannon_divergence,
+)
+from isjax.divergences import (
+    kl_divergence as kl_divergence,
+)
+from isjax.divergences import (
+    renyi_divergence as renyi_divergence,
+)
+from isjax.divergences import (
+    total_variation as total_variation,
 )
 from isjax.encoders import (
-    activation_codes,
-    compact_codes,
-    compose_encoders,
-    coordinate_encoder,
-    encoder_kernel,
-    minimal_sufficient_encoder,
-    orbit_encoder,
-    random_encoder,
+    activation_codes as activation_codes,
+)
+from isjax.encoders import (
+    compact_codes as compact_codes,
+)
+from isjax.encoders import (
+    compose_encoders as compose_encoders,
+)
+from isjax.encoders import (
+    coordinate_encoder as coordinate_encoder,
+)
+from isjax.encoders import (
+    encoder_kernel as encoder_kernel,
+)
+from isjax.encoders import (
+    minimal_sufficient_encoder as minimal_sufficient_encoder,
+)
+from isjax.encoders import (
+    orbit_encoder as orbit_encoder,
+)
+from isjax.encoders import (
+    random_encoder as random_encoder,
+)
+from isjax.entropies import (
+    binary_entropy as binary_entropy,
+)
+from isjax.entropies import (
+    conditional_entropy as conditional_entropy,
+)
+from isjax.entropies import (
+    entropy as entropy,
+)
+from isjax.entropies import (
+    renyi_entropy as renyi_entropy,
+)
+from isjax.entropies import (
+    tsallis_entropy as tsallis_entropy,
 )
 from isjax.estimation import (
-    Interval,
-    SufficiencyTest,
-    bootstrap,
-    estimate_entropy,
-    estimate_information_loss,
-    estimate_mutual_information,
-    sufficiency_test,
+    Interval as Interval,
 )
-from isjax.measures import (
-    binary_entropy,
-    co_information,
-    conditional_entropy,
-    conditional_mutual_information,
-    cross_entropy,
-    dual_total_correlation,
-    entropy,
-    jensen_shannon_divergence,
-    kl_divergence,
-    mutual_information,
-    o_information,
-    pointwise_mutual_information,
-    renyi_divergence,
-    renyi_entropy,
-    total_correlation,
-    total_variation,
-    tsallis_entropy,
+from isjax.estimation import (
+    SufficiencyTest as SufficiencyTest,
+)
+from isjax.estimation import (
+    bootstrap as bootstrap,
+)
+from isjax.estimation import (
+    estimate_entropy as estimate_entropy,
+)
+from isjax.estimation import (
+    estimate_information_loss as estimate_information_loss,
+)
+from isjax.estimation import (
+    estimate_mutual_information as estimate_mutual_information,
+)
+from isjax.estimation import (
+    sufficiency_test as sufficiency_test,
+)
+from isjax.informations import (
+    co_information as co_information,
+)
+from isjax.informations import (
+    conditional_mutual_information as conditional_mutual_information,
+)
+from isjax.informations import (
+    dual_total_correlation as dual_total_correlation,
+)
+from isjax.informations import (
+    mutual_information as mutual_information,
+)
+from isjax.informations import (
+    o_information as o_information,
+)
+from isjax.informations import (
+    pointwise_mutual_information as pointwise_mutual_information,
+)
+from isjax.informations import (
+    total_correlation as total_correlation,
 )
 from isjax.networks import (
-    MLP,
-    MLP32,
-    MLP256,
-    MLP1024,
+    MLP as MLP,
+)
+from isjax.networks import (
+    MLP32 as MLP32,
+)
+from isjax.networks import (
+    MLP256 as MLP256,
+)
+from isjax.networks import (
+    MLP1024 as MLP1024,
 )
 from isjax.probe import (
-    LayerLosses,
-    layer_losses,
-    module_activations,
+    LayerLosses as LayerLosses,
+)
+from isjax.probe import (
+    layer_losses as layer_losses,
+)
+from isjax.probe import (
+    module_activations as module_activations,
 )
 from isjax.projection import (
-    Projection,
-    information_projection,
-    iterative_proportional_fitting,
-    sufficient_projection,
+    Projection as Projection,
+)
+from isjax.projection import (
+    information_projection as information_projection,
+)
+from isjax.projection import (
+    iterative_proportional_fitting as iterative_proportional_fitting,
+)
+from isjax.projection import (
+    sufficient_projection as sufficient_projection,
+)
+from isjax.quantizers import (
+    Quantizer as Quantizer,
+)
+from isjax.quantizers import (
+    kl_means_quantizer as kl_means_quantizer,
+)
+from isjax.quantizers import (
+    optimal_quantizer as optimal_quantizer,
 )
 from isjax.sources import (
-    Problem,
-    Source,
-    biased_encoder,
-    digital_source,
-    invariant_source,
-    robust_source,
-    sparse_source,
+    Problem as Problem,
+)
+from isjax.sources import (
+    Source as Source,
+)
+from isjax.sources import (
+    biased_encoder as biased_encoder,
+)
+from isjax.sources import (
+    digital_source as digital_source,
+)
+from isjax.sources import (
+    invariant_source as invariant_source,
+)
+from isjax.sources import (
+    robust_source as robust_source,
+)
+from isjax.sources import (
+    sparse_source as sparse_source,
 )
 from isjax.sufficiency import (
-    FunctionalRepresentation,
-    RiskDecomposition,
-    functional_representation,
-    is_sufficient,
-    layerwise_loss,
-    mutual_information_loss,
-    risk_decomposition,
+    FunctionalRepresentation as FunctionalRepresentation,
+)
+from isjax.sufficiency import (
+    RiskDecomposition as RiskDecomposition,
+)
+from isjax.sufficiency import (
+    functional_representation as functional_representation,
+)
+from isjax.sufficiency import (
+    is_sufficient as is_sufficient,
+)
+from isjax.sufficiency import (
+    layerwise_loss as layerwise_loss,
+)
+from isjax.sufficiency import (
+    mutual_information_loss as mutual_information_loss,
+)
+from isjax.sufficiency import (
+    risk_decomposition as risk_decomposition,
 )
 from isjax.sweeps import (
-    SweepResult,
-    SweepSpec,
-    configure_cpu,
-    sweep,
+    SweepResult as SweepResult,
+)
+from isjax.sweeps import (
+    SweepSpec as SweepSpec,
+)
+from isjax.sweeps import (
+    configure_cpu as configure_cpu,
+)
+from isjax.sweeps import (
+    sweep as sweep,
 )
 from isjax.training import (
-    Trace,
-    TrainConfig,
-    train,
+    Trace as Trace,
+)
+from isjax.training import (
+    TrainConfig as TrainConfig,
+)
+from isjax.training import (
+    train as train,
 )
 
-warn_of_known_bad_jaxlib()
+_warn_of_known_bad_jaxlib()
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "MLP",
-    "MLP32",
-    "MLP256",
-    "MLP1024",
-    "Bottleneck",
-    "FunctionalRepresentation",
-    "Interval",
-    "LayerLosses",
-    "Problem",
-    "Projection",
-    "Quantizer",
-    "RiskDecomposition",
-    "Source",
-    "SufficiencyTest",
-    "SweepResult",
-    "SweepSpec",
-    "Trace",
-    "TrainConfig",
-    "activation_codes",
-    "biased_encoder",
-    "binary_entropy",
-    "bootstrap",
-    "bottleneck_curve",
-    "check_distribution",
-    "co_information",
-    "compact_codes",
-    "compose_encoders",
-    "conditional_entropy",
-    "conditional_mutual_information",
-    "conditional_x_given_y",
-    "conditional_y_given_x",
-    "configure_cpu",
-    "coordinate_encoder",
-    "cross_entropy",
-    "deterministic_information_bottleneck",
-    "digital_source",
-    "dual_total_correlation",
-    "empirical_joint",
-    "encoder_kernel",
-    "entropy",
-    "estimate_entropy",
-    "estimate_information_loss",
-    "estimate_mutual_information",
-    "functional_representation",
-    "information_bottleneck",
-    "information_projection",
-    "invariant_source",
-    "is_sufficient",
-    "iterative_proportional_fitting",
-    "jensen_shannon_divergence",
-    "joint_distribution",
-    "kl_divergence",
-    "kl_means_quantizer",
-    "layer_losses",
-    "layerwise_loss",
-    "marginal_x",
-    "marginal_y",
-    "minimal_sufficient_encoder",
-    "module_activations",
-    "mutual_information",
-    "mutual_information_loss",
-    "o_information",
-    "optimal_quantizer",
-    "orbit_encoder",
-    "pointwise_mutual_information",
-    "product_distribution",
-    "pushforward",
-    "random_encoder",
-    "renyi_divergence",
-    "renyi_entropy",
-    "risk_decomposition",
-    "robust_source",
-    "sample",
-    "sparse_source",
-    "sufficiency_test",
-    "sufficient_projection",
-    "sweep",
-    "total_correlation",
-    "total_variation",
-    "train",
-    "tsallis_entropy",
-]

@@ -9,7 +9,7 @@ import gc
 
 gc.disable()
 
-from isjax.cli import main  # noqa: E402
+from isjax.cli.main import main  # noqa: E402
 
 gc.freeze()
 gc.enable()

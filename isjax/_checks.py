@@ -1,9 +1,14 @@
-"""What is checked, and how an error reads.
+"""Argument checks, and how an error reads.
 
-Static facts (rank, alphabet sizes, dtype) are checked always. Facts about values are checked where values are at hand,
-that is outside ``jit`` and ``vmap``; under a trace a mistake becomes NaN instead, never a plausible number.
+Shapes, dtypes and options are always checked. Values are checked where they are concrete, that is outside ``jit`` and
+``vmap``; under a trace an invalid code gives NaN instead of an error, never a plausible number.
+
+``as_…`` functions return the argument in the form that the library computes with, ``check_…`` functions raise or return
+a Python number.
 """
 
+import dataclasses
+import math
 import warnings
 
 import jax
@@ -12,7 +17,8 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
-from isjax._typing import Array, ArrayLike
+from isjax._numerics import information, information_through, nan_where, normalise
+from isjax._typing import Array, ArrayLike, Bool, Float, Int
 
 KNOWN_BAD_JAXLIB = {
     "0.10.2": "returns wrong numbers on a CPU, silently (jax-ml/jax#39103)",
@@ -35,24 +41,40 @@ def is_concrete(*arrays: object) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
 
 
-def probabilities(p: ArrayLike, name: str, *, axes: str = "", what: str = "probabilities") -> Array:
-    """``p`` as an array of floats with at least as many axes as ``axes`` names, such as ``"x y"``."""
-    array = jnp.asarray(p)
+def as_probabilities(p: ArrayLike, name: str, *, axes: str = "") -> Array:
+    """Probabilities as an array of floats whose last axes are those that ``axes`` names, such as ``"x y"``."""
+    return _as_floats(p, name, axes, "probabilities")
+
+
+def as_reals(values: ArrayLike, name: str, *, axes: str = "") -> Array:
+    """Real numbers that are not probabilities (features, moments, logarithms), as ``as_probabilities``."""
+    return _as_floats(values, name, axes, "numbers")
+
+
+def _as_floats(values: ArrayLike, name: str, axes: str, what: str) -> Array:
+    array = jnp.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} must hold floating-point {what}, got dtype {array.dtype}")
-    num_axes = len(axes.split())
-    if array.ndim < num_axes:
-        needed = ", ".join(axes.split())
-        raise ValueError(f"{name} must have shape [..., {needed}], got shape {array.shape}")
-    for size, axis in zip(array.shape[array.ndim - num_axes :], axes.split(), strict=True):
+    names = axes.split()
+    if array.ndim < len(names):
+        raise ValueError(f"{name} must have shape [..., {', '.join(names)}], got shape {array.shape}")
+    for size, axis in zip(array.shape[array.ndim - len(names) :], names, strict=True):
         if size == 0:
             raise ValueError(f"{name} has an empty alphabet {axis}: shape {array.shape}")
     return array
 
 
-def same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None:
+def as_joint(joint: ArrayLike) -> Array:
+    """One joint distribution of (X, Y), without batch axes."""
+    joint = as_probabilities(joint, "joint", axes="x y")
+    if joint.ndim != 2:
+        raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
+    return joint
+
+
+def check_same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None:
     """Refuses two distributions whose alphabets, the axes ``axis``, differ."""
-    axes_p, axes_q = valid_axes(axis, p, "axis"), valid_axes(axis, q, "axis")
+    axes_p, axes_q = resolve_axes(axis, p, "axis"), resolve_axes(axis, q, "axis")
     if axes_p != axes_q:
         raise ValueError(
             f"axis={axis} is not one axis of p, shape {p.shape}, and q, shape {q.shape}: count from the end"
@@ -61,10 +83,10 @@ def same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None:
     if sizes_p != sizes_q:
         raise ValueError(f"p and q must share an alphabet, got sizes {sizes_p} in p and {sizes_q} in q")
     batch_p, batch_q = (jnp.moveaxis(a, axes_p, range(-len(axes_p), 0)) for a in (p, q))
-    batch_shape(p=(batch_p, len(axes_p)), q=(batch_q, len(axes_p)))
+    broadcast_batch(p=(batch_p, len(axes_p)), q=(batch_q, len(axes_p)))
 
 
-def batch_shape(**arrays: tuple[Array, int]) -> tuple[int, ...]:
+def broadcast_batch(**arrays: tuple[Array, int]) -> tuple[int, ...]:
     """The common batch shape of arrays, each given with how many of its last axes are alphabets."""
     batches = {name: array.shape[: array.ndim - num_axes] for name, (array, num_axes) in arrays.items()}
     try:
@@ -74,13 +96,13 @@ def batch_shape(**arrays: tuple[Array, int]) -> tuple[int, ...]:
         raise ValueError(f"batch axes must broadcast, got {got}") from None
 
 
-def one_rank(**arrays: tuple[Array, int]) -> list[Array]:
+def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
     """Arrays, each given with how many of its last axes are alphabets, with as many batch axes as the one with most."""
-    num_axes = len(batch_shape(**arrays))
+    num_axes = len(broadcast_batch(**arrays))
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
-def valid_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
+def resolve_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
     """The axes that ``axis`` names, counted from the end, each of them there and named once."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]
@@ -92,8 +114,8 @@ def valid_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[in
     return negative
 
 
-def count(value: int, name: str, *, at_least: int = 1) -> int:
-    """A number of things: an integer, ``at_least`` so many."""
+def check_integer(value: int, name: str, *, at_least: int = 1) -> int:
+    """An integer that is at least ``at_least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < at_least:
@@ -101,8 +123,14 @@ def count(value: int, name: str, *, at_least: int = 1) -> int:
     return int(value)
 
 
-def tolerance(value: float | None, default: float) -> float:
-    """A tolerance: a number, not below zero."""
+def check_steps(max_steps: int | ArrayLike) -> None:
+    """Refuses a largest number of steps that is not an integer of at least 1, unless it is an array of jax's."""
+    if not isinstance(max_steps, jax.Array):
+        check_integer(max_steps, "max_steps")  # pyright: ignore[reportArgumentType]
+
+
+def check_tolerance(value: float | None, default: float) -> float:
+    """A tolerance: a number that is at least zero."""
     if value is None:
         return default
     if not is_concrete(value):
@@ -112,8 +140,8 @@ def tolerance(value: float | None, default: float) -> float:
     return float(value)
 
 
-def order(value: float) -> float:
-    """The order of an entropy or a divergence: a number, not below zero."""
+def check_order(value: float) -> float:
+    """The order of an entropy or a divergence: a number that is at least zero."""
     if not is_concrete(value):
         raise TypeError("order is being traced, but it chooses a formula: give a number")
     if not value >= 0:
@@ -121,92 +149,180 @@ def order(value: float) -> float:
     return float(value)
 
 
-def unit_interval(value: float, name: str) -> float:
+def check_base(base: float | None) -> float | None:
+    """The base of a logarithm: a number greater than 1, or None for nats."""
+    if base is None:
+        return None
+    if not is_concrete(base) or isinstance(base, str) or not math.isfinite(base) or not base > 1:
+        raise ValueError(f"base must be a number greater than 1 (None for nats, 2 for bits), got {base!r}")
+    return float(base)
+
+
+def check_unit_interval(value: float, name: str) -> float:
     """A number in [0, 1]."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return float(value)
 
 
-def inside_unit_interval(value: float, name: str) -> float:
-    """A number between 0 and 1, and neither of them."""
+def check_open_unit_interval(value: float, name: str) -> float:
+    """A number in (0, 1)."""
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     return float(value)
 
 
-def positive(values: np.ndarray, name: str) -> None:
-    """Refuses concrete numbers that are not positive and finite."""
+def check_positive(values: np.ndarray, name: str) -> None:
+    """Refuses numbers that are not positive and finite."""
     wrong = values[~((values > 0) & np.isfinite(values))]
     if wrong.size:
         raise ValueError(f"{name} must be positive and finite, got {wrong[0]:g}")
 
 
-def any_encoder(encoder: ArrayLike, num_codes: int | None, *, name: str = "encoder") -> tuple[Array, int]:
-    """An encoder of any symbols as an array, and the size of its code alphabet.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Codes:
+    """A deterministic encoder, checked: the code of each symbol of X, in the default integer type."""
+
+    array: Int[Array, "*batch x"]
+    num_codes: int = dataclasses.field(metadata={"static": True})
+
+    num_axes = 1
+
+    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+        """``p(u, y) = Σ_x p(x, y) 1{η(x) = u}``; NaN throughout an encoder with a code outside its alphabet."""
+
+        def one(joint: Array, codes: Array) -> Array:
+            outside = jnp.any((codes < 0) | (codes >= self.num_codes))
+            return nan_where(outside, jax.ops.segment_sum(joint, codes, self.num_codes))
+
+        joint, codes = align_batches(joint=(joint, 2), encoder=(self.array, 1))
+        return jnp.vectorize(one, signature="(x,y),(x)->(u,y)")(joint, codes)
+
+    def select(self, rows: Float[Array, "*batch u y"]) -> Float[Array, "*batch x y"]:
+        """``rows[η(x)]`` for each symbol x."""
+        rows, codes = align_batches(rows=(rows, 2), encoder=(self.array, 1))
+        return jnp.take_along_axis(rows, codes[..., None], axis=-2, mode="clip")
+
+    def kernel(self) -> Float[Array, "*batch x u"]:
+        """Rows p(u | x); NaN throughout an encoder with a code outside its alphabet."""
+        outside = jnp.any((self.array < 0) | (self.array >= self.num_codes), axis=-1)
+        return nan_where(outside[..., None, None], jax.nn.one_hot(self.array, self.num_codes, dtype=float))
+
+    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+        """``I(X;Y|U)`` in nats."""
+        p_y_given_code = self.select(normalise(self.pushforward(joint)))
+        joint, p_y_given_code = align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
+        return information(joint, p_y_given_code)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """A stochastic encoder, checked: rows p(u | x)."""
+
+    array: Float[Array, "*batch x u"]
+
+    num_axes = 2
+
+    @property
+    def num_codes(self) -> int:
+        """Size of the code alphabet."""
+        return self.array.shape[-1]
+
+    def kernel(self) -> Float[Array, "*batch x u"]:
+        """The rows."""
+        return self.array
+
+    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+        """``p(u, y) = Σ_x p(x, y) η(u|x)``."""
+        joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
+        return jnp.einsum("...xu,...xy->...uy", rows, joint, precision=jax.lax.Precision.HIGHEST)
+
+    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+        """``I(X;Y|U)`` in nats."""
+        joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
+        return information_through(joint, rows, normalise(self.pushforward(joint)))
+
+
+def as_encoder(
+    encoder: ArrayLike,
+    num_codes: int | None,
+    *,
+    name: str = "encoder",
+    num_symbols: int | None = None,
+    of: str = "",
+) -> Codes | Rows:
+    """An encoder from integer codes ``[..., x]`` or floating-point rows ``[..., x, u]``.
 
     Args:
-      encoder: codes ``[..., x]`` (integers) or rows ``[..., x, u]`` (floats).
-      num_codes: what the caller gave; for codes it may be left out.
+      encoder: codes or rows.
+      num_codes: what the caller gave; for codes, as many as there are symbols if None.
       name: the argument's name.
+      num_symbols: how many symbols there must be; any number if None.
+      of: for the message, where that number comes from.
     """
-    array = jnp.asarray(encoder)
-    if is_deterministic(array):
-        if array.ndim < 1:
-            raise ValueError(f"{name} must have shape [..., x], got shape {array.shape}")
-        num_codes = array.shape[-1] if num_codes is None else count(num_codes, "num_codes")
-        if is_concrete(array) and array.size:
-            codes_in_range(np.asarray(array), num_codes, name)
-        return array, num_codes
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must hold integer codes or floating-point rows, got dtype {array.dtype}")
-    if array.ndim < 2:
-        raise ValueError(f"{name} of floats must have shape [..., x, u], got shape {array.shape}")
-    if num_codes is not None and num_codes != array.shape[-1]:
-        raise ValueError(f"num_codes={num_codes}, but {name} has rows over {array.shape[-1]} codes")
-    return array, array.shape[-1]
+    encoder = encoder if hasattr(encoder, "dtype") else np.asarray(encoder)
+    shape, dtype = np.shape(encoder), jnp.result_type(encoder)
+    is_codes = jnp.issubdtype(dtype, jnp.integer)
+    if not is_codes and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must hold integer codes or floating-point rows, got dtype {dtype}")
+    num_axes = 1 if is_codes else 2
+    if len(shape) < num_axes:
+        needed = f"{name} must have shape [..., x]" if is_codes else f"{name} of floats must have shape [..., x, u]"
+        raise ValueError(f"{needed}, got shape {shape}")
+    if num_symbols is not None and shape[-num_axes] != num_symbols:
+        raise ValueError(f"{name} has {shape[-num_axes]} rows, but {of}")
+    if not is_codes:
+        if num_codes is not None and num_codes != shape[-1]:
+            raise ValueError(f"num_codes={num_codes}, but {name} has rows over {shape[-1]} codes")
+        return Rows(jnp.asarray(encoder))
+    num_codes = shape[-1] if num_codes is None else check_integer(num_codes, "num_codes")
+    return Codes(as_codes(encoder, num_codes, name), num_codes)
 
 
-def encoder(
-    encoder: ArrayLike, num_codes: int | None, *, num_symbols: int, of: str, name: str = "encoder"
-) -> tuple[Array, int]:
-    """``any_encoder`` of ``num_symbols`` symbols; ``of`` says, for the message, where those come from."""
-    array = jnp.asarray(encoder)
-    axis = -1 if is_deterministic(array) else -2
-    if array.ndim >= -axis and array.shape[axis] != num_symbols and jnp.issubdtype(array.dtype, jnp.number):
-        raise ValueError(f"{name} has {array.shape[axis]} rows, but {of}")
-    return any_encoder(array, num_codes, name=name)
+def as_codes(codes: ArrayLike, num_codes: int, name: str) -> Array:
+    """Integer codes in the default integer type; outside 0 … num_codes − 1 they are refused where they are concrete."""
+    check_integers(codes, name, "codes")
+    if is_concrete(codes):
+        values = np.asarray(codes)
+        outside = values[(values < 0) | (values >= num_codes)]
+        if outside.size:
+            raise ValueError(f"{name} has code {outside[0]}, but codes must lie in 0…{num_codes - 1}")
+    return jnp.asarray(codes).astype(int)
 
 
-def codes_in_range(codes: np.ndarray, num_codes: int, name: str) -> None:
-    """Refuses concrete codes outside 0 … num_codes − 1."""
-    outside = codes[(codes < 0) | (codes >= num_codes)]
-    if outside.size:
-        raise ValueError(f"{name} has code {outside[0]}, but codes must lie in 0…{num_codes - 1}")
+def check_integers(values: ArrayLike, name: str, what: str) -> None:
+    """Refuses an array that does not hold integers."""
+    dtype = jnp.result_type(values)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"{name} must hold integer {what}, got dtype {dtype}")
 
 
-def joint_and_encoder(
-    joint: ArrayLike, codes: ArrayLike, num_codes: int | None, *, name: str = "encoder", num_axes: int | None = None
-) -> tuple[Array, Array, int]:
-    """A joint distribution of (X, Y) and an encoder of X, or several along an axis, checked against each other."""
-    joint = probabilities(joint, "joint", axes="x y")
-    array, num_codes = encoder(
-        codes,
-        num_codes,
-        num_symbols=joint.shape[-2],
-        of=f"X has {joint.shape[-2]} symbols in joint of shape {joint.shape}",
-        name=name,
-    )
-    batch_shape(**{"joint": (joint, 2), name: (array, num_axes or (1 if is_deterministic(array) else 2))})
-    return joint, array, num_codes
+def as_joint_and_encoder(joint: ArrayLike, encoder: ArrayLike, num_codes: int | None) -> tuple[Array, Codes | Rows]:
+    """A joint distribution of (X, Y) and an encoder of X, checked against each other."""
+    joint = as_probabilities(joint, "joint", axes="x y")
+    of = f"X has {joint.shape[-2]} symbols in joint of shape {joint.shape}"
+    checked = as_encoder(encoder, num_codes, num_symbols=joint.shape[-2], of=of)
+    broadcast_batch(joint=(joint, 2), encoder=(checked.array, checked.num_axes))
+    return joint, checked
 
 
-def is_deterministic(encoder: Array) -> bool:
-    """Whether an encoder is given by codes rather than by rows of probabilities."""
-    return jnp.issubdtype(encoder.dtype, jnp.integer)
+def as_joint_and_codes(joint: ArrayLike, encoder: ArrayLike, num_codes: int | None) -> tuple[Array, Codes]:
+    """``as_joint_and_encoder`` where the encoder must be deterministic."""
+    joint, checked = as_joint_and_encoder(joint, encoder, num_codes)
+    if not isinstance(checked, Codes):
+        raise TypeError(f"encoder must hold integer codes here, got dtype {checked.array.dtype}")
+    return joint, checked
 
 
-def symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
+def factor_through(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int[Array, "x"], Bool[Array, ""]]:
+    """Codes as a function of earlier codes, both in 0 … x − 1, and whether they are one; unused codes map to 0."""
+    code_of_code = jnp.maximum(jax.ops.segment_max(codes, before, codes.size), 0)
+    return code_of_code, jnp.all(code_of_code[jnp.clip(before, 0, codes.size - 1)] == codes)
+
+
+def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
     """A sample of symbols ``[..., n]``: integers, inside their alphabet where they are concrete."""
     array = jnp.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -221,7 +337,7 @@ def symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
     return array
 
 
-def counts(values: ArrayLike, name: str, *, axes: str) -> Array:
+def as_counts(values: ArrayLike, name: str, *, axes: str) -> Array:
     """Counts ``[..., k]`` or ``[..., x, y]``: integers, not negative where they are concrete."""
     array = jnp.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -237,7 +353,7 @@ def counts(values: ArrayLike, name: str, *, axes: str) -> Array:
     return array
 
 
-def num_samples(data: object, name: str) -> int:
+def count_samples(data: object, name: str) -> int:
     """The common length of the arrays of a pytree along their first axis."""
     leaves = jax.tree.leaves(data)
     if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves):
@@ -248,7 +364,7 @@ def num_samples(data: object, name: str) -> int:
     return lengths.pop()
 
 
-def same_length(**samples: Array) -> None:
+def check_same_length(**samples: Array) -> None:
     """Refuses samples whose last axes differ."""
     lengths = {name: array.shape[-1] for name, array in samples.items()}
     if len(set(lengths.values())) > 1:
@@ -257,24 +373,17 @@ def same_length(**samples: Array) -> None:
         )
 
 
-def deterministic(encoder: Array, name: str) -> Array:
-    """An encoder given by codes; one given by rows is refused."""
-    if not is_deterministic(encoder):
-        raise TypeError(f"{name} must hold integer codes here, got dtype {encoder.dtype}")
-    return encoder
-
-
-def one_of(value: str, name: str, allowed: tuple[str, ...]) -> None:
+def check_one_of(value: str, name: str, allowed: tuple[str, ...]) -> None:
     """Refuses a word that is not one of those allowed."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-def one_of_two(**counts: int | None) -> None:
+def check_exactly_one(**counts: int | None) -> None:
     """Refuses both or neither of two numbers of things; the one that is given is at least 1."""
     given = {name: value for name, value in counts.items() if value is not None}
     if len(given) != 1:
         got = "both" if given else "neither"
         raise ValueError(f"give one of {' and '.join(counts)}, got {got}")
     for name, value in given.items():
-        count(value, name)
+        check_integer(value, name)

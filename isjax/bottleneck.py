@@ -8,7 +8,6 @@ A quantizer has K codes to spend and nothing else to pay: it minimises the loss 
 All amounts are in nats, β in nats for a nat.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,34 +17,26 @@ import numpy as np
 from isjax import _checks
 from isjax._numerics import (
     information,
-    information_terms,
-    log_ratio,
     nan_where,
     normalise,
-    rows_or_zero,
     safe_divide,
-    safe_log,
     xlogx,
 )
-from isjax._typing import Array, ArrayLike, Bool, Float, Int, Joint, Key, Real, ScalarFloat, ScalarInt
+from isjax._solvers import code_scores, search, seeded_codes, union_entropy, union_loss, with_best_move
+from isjax._typing import Array, ArrayLike, Bool, Float, Int, Key, Real, ScalarFloat, ScalarInt
 from isjax.distributions import pushforward_unchecked
-from isjax.measures import jensen_shannon_divergence
 from isjax.sufficiency import mutual_information_loss
 
 __all__ = [
     "Bottleneck",
-    "Quantizer",
     "bottleneck_curve",
     "deterministic_information_bottleneck",
     "information_bottleneck",
-    "kl_means_quantizer",
-    "optimal_quantizer",
 ]
 
 _SCREENING_STEPS = 16  # how long every restart runs before the best of them goes on alone
 _SCREENING_TOLERANCE = 1e-3
 _NUM_ROUNDS, _ROUND_STEPS = 3, 64  # how often solutions pass along a curve, and how long they run each time
-_REFINED_CELLS = 2**18  # numbers that the single moves of all restarts may take together
 
 
 class Bottleneck(NamedTuple):
@@ -83,25 +74,13 @@ class Bottleneck(NamedTuple):
 
 def _update(joint: Array, beta: Array, state: Array) -> tuple[Array, Array, Array]:
     """The updated state, the objective G of the old one, and the encoder between them."""
-    scores = _scores(joint, beta, state)
+    scores = code_scores(joint, beta, state)
     top = jnp.max(scores, axis=-1, keepdims=True)
     weights = jnp.exp(scores - top)
     total = jnp.sum(weights, axis=-1, keepdims=True)
     encoder = weights / total
     objective = -jnp.sum(jnp.sum(joint, axis=-1) * (jnp.log(total) + top)[..., 0], axis=-1)
     return _push(joint, encoder), objective, encoder
-
-
-def _scores(joint: Array, beta: Array | float, state: Array, *, with_prior: bool = True) -> Array:
-    """``log r(u) − β (D(p(·|x) ‖ s(·|u)) − D(p(·|x) ‖ p_Y))``, minus infinity for a code that is not used."""
-    p_y, p_u = jnp.sum(joint, axis=-2)[None], jnp.sum(state, axis=-1)
-    decoder = rows_or_zero(state)
-    p_y = jnp.broadcast_to(p_y, decoder.shape)
-    ratios = log_ratio(decoder, p_y, decoder - p_y)
-    ratios = jnp.where((decoder == 0) & (p_y > 0), -float(jnp.finfo(joint.dtype).max) / 4, ratios)
-    gains = beta * jnp.matmul(rows_or_zero(joint), ratios.T, precision=jax.lax.Precision.HIGHEST)
-    prior = safe_log(p_u) if with_prior else jnp.zeros_like(p_u)
-    return jnp.where(p_u > 0, prior, -jnp.inf)[None] + gains
 
 
 def _push(joint: Array, encoder: Array) -> Array:
@@ -169,32 +148,12 @@ def _information(joint: Array) -> Array:
 def _starts(key: Array, joint: Array, num_codes: int, num_restarts: int) -> Array:
     """Encoders to start from, ``[restart, x, u]``: nearly deterministic ones from seeds, and random rows, in turns."""
     key_codes, key_rows = jax.random.split(key)
-    codes = jax.vmap(lambda key: _seeded_codes(key, joint, num_codes))(jax.random.split(key_codes, num_restarts))
+    codes = jax.vmap(lambda key: seeded_codes(key, joint, num_codes))(jax.random.split(key_codes, num_restarts))
     shape = num_restarts, joint.shape[0], num_codes
     rows = normalise(jax.random.exponential(key_rows, shape, joint.dtype))
     from_seeds = 0.95 * jax.nn.one_hot(codes, num_codes, dtype=joint.dtype) + 0.05 * rows
     is_even = jnp.arange(num_restarts)[:, None, None] % 2 == 0
     return jnp.where(is_even, from_seeds, rows)
-
-
-def _seeded_codes(key: Array, joint: Array, num_codes: int, num_used: Array | int | None = None) -> Array:
-    """Codes of the inputs nearest to seeds, each an input drawn by what is lost by giving it an earlier seed's code.
-
-    Of ``num_codes`` seeds only the first ``num_used``, which may be traced, count.
-    """
-    num_used = num_codes if num_used is None else num_used
-    p_x, rows = jnp.sum(joint, axis=-1), rows_or_zero(joint)
-
-    def add(carry: tuple[Array, Array], numbered: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-        (distance, codes), (key, code) = carry, numbered
-        seed = jax.random.categorical(key, jnp.where(distance > 0, safe_log(distance), -jnp.inf))
-        to_seed = p_x * jensen_shannon_divergence(rows, rows[seed][None])
-        nearer = (code == 0) | ((to_seed < distance) & (code < num_used))
-        return (jnp.where(nearer, to_seed, distance), jnp.where(nearer, code, codes)), None
-
-    none = p_x, jnp.zeros(p_x.shape, int)
-    (_, codes), _ = jax.lax.scan(add, none, (jax.random.split(key, num_codes), jnp.arange(num_codes)))
-    return codes
 
 
 def _screened(joint: Array, beta: Array, starts: Array, tolerance: ArrayLike, max_steps: ArrayLike) -> _Run:
@@ -216,7 +175,11 @@ def _solution(joint: Array, beta: Array, run: _Run) -> Bottleneck:
 
 def _one_code(encoder: Array) -> Array:
     """The encoder that gives every input the first code."""
-    return jnp.zeros_like(encoder) if _checks.is_deterministic(encoder) else jnp.zeros_like(encoder).at[:, 0].set(1)
+    return (
+        jnp.zeros_like(encoder)
+        if jnp.issubdtype(encoder.dtype, jnp.integer)
+        else jnp.zeros_like(encoder).at[:, 0].set(1)
+    )
 
 
 def _measured(joint: Array, beta: Array, encoder: Array, num_codes: int, run: _Run) -> Bottleneck:
@@ -231,7 +194,7 @@ def _measured(joint: Array, beta: Array, encoder: Array, num_codes: int, run: _R
 
 def _complexity(joint: Array, encoder: Array, joint_uy: Array) -> Array:
     """I(X;U)."""
-    if _checks.is_deterministic(encoder):
+    if jnp.issubdtype(encoder.dtype, jnp.integer):
         return 0 - jnp.sum(xlogx(jnp.sum(joint_uy, axis=-1)))
     return _information(jnp.sum(joint, axis=-1, keepdims=True) * encoder)
 
@@ -299,8 +262,10 @@ def information_bottleneck(
       [0.0, 0.254, 0.693]
     """
     joint, beta = _problem(joint, beta)
-    starts = _starts(key, joint, _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts"))
-    _valid_steps(max_steps)
+    starts = _starts(
+        key, joint, _checks.check_integer(num_codes, "num_codes"), _checks.check_integer(num_restarts, "num_restarts")
+    )
+    _checks.check_steps(max_steps)
     run = _screened(joint, beta, starts, tolerance, max_steps)
     return _solution(joint, beta, _descend(joint, beta, run, tolerance, max_steps))
 
@@ -352,8 +317,10 @@ def bottleneck_curve(
       [0.0, 0.157, 0.368]
     """
     joint, betas = _problem(joint, betas, name="betas", num_axes=1)
-    starts = _starts(key, joint, _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts"))
-    _valid_steps(max_steps)
+    starts = _starts(
+        key, joint, _checks.check_integer(num_codes, "num_codes"), _checks.check_integer(num_restarts, "num_restarts")
+    )
+    _checks.check_steps(max_steps)
     descend = jax.vmap(lambda beta, run, limit: _descend(joint, beta, run, tolerance, jnp.minimum(limit, max_steps)))
     runs = jax.vmap(lambda beta: _screened(joint, beta, starts, tolerance, max_steps))(betas)
 
@@ -399,7 +366,7 @@ def _best_of_all(joint: Array, betas: Array, runs: _Run) -> _Run:
 
 def _problem(joint: ArrayLike, beta: ArrayLike, *, name: str = "beta", num_axes: int = 0) -> tuple[Array, Array]:
     """One joint distribution, and β in its dtype."""
-    joint = _one_joint(joint)
+    joint = _checks.as_joint(joint)
     array = jnp.asarray(beta, None if num_axes else joint.dtype)
     if num_axes and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} must hold floats, got dtype {array.dtype}")
@@ -407,85 +374,8 @@ def _problem(joint: ArrayLike, beta: ArrayLike, *, name: str = "beta", num_axes:
         needed = "shape [b]" if num_axes else "shape (): map over a batch with jax.vmap"
         raise ValueError(f"{name} must have {needed}, got shape {array.shape}")
     if _checks.is_concrete(array):
-        _checks.positive(np.asarray(array), name)
+        _checks.check_positive(np.asarray(array), name)
     return joint, array.astype(joint.dtype)
-
-
-def _one_joint(joint: ArrayLike) -> Array:
-    joint = _checks.probabilities(joint, "joint", axes="x y")
-    if joint.ndim != 2:
-        raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
-    return joint
-
-
-def _valid_steps(max_steps: int | ArrayLike) -> None:
-    """A number of steps, which may be traced."""
-    if not isinstance(max_steps, jax.Array):
-        _checks.count(max_steps, "max_steps")  # pyright: ignore[reportArgumentType]
-
-
-# --- the deterministic bottleneck ---------------------------------------------------------------------------------
-
-
-class _Codes(NamedTuple):
-    """A search over deterministic encoders under way."""
-
-    codes: Array
-    value: Array
-    num_steps: Array
-    is_stuck: Array
-
-
-def _search(
-    codes: Array,
-    value: Callable[[Array], Array],
-    propose: Callable[[Array], tuple[Array, ...]],
-    max_steps: ArrayLike,
-) -> _Codes:
-    """Takes the first of several proposals that has a lower value, until none has or ``max_steps`` are taken."""
-
-    def step(run: _Codes) -> _Codes:
-        codes, lowest = run.codes, run.value
-        for proposal in propose(run.codes):
-            proposed = value(proposal)
-            is_taken = (lowest == run.value) & (proposed < lowest)
-            codes, lowest = jnp.where(is_taken, proposal, codes), jnp.where(is_taken, proposed, lowest)
-        return _Codes(codes, lowest, run.num_steps + 1, ~(lowest < run.value))
-
-    start = _Codes(codes, value(codes), jnp.zeros((), int), jnp.zeros((), bool))
-    return jax.lax.while_loop(lambda run: ~run.is_stuck & (run.num_steps < max_steps), step, start)
-
-
-def _with_best_move(
-    joint: Array, codes: Array, joint_uy: Array, cost: Callable[[Array, Array], Array], num_used: Array | int
-) -> Array:
-    """Codes after the move of one input to another code that lowers the objective most.
-
-    ``cost`` is what the objective rises by when two cells, given by their masses, are made one.
-    """
-    num_codes = joint_uy.shape[0]
-    left_behind = jnp.maximum(joint_uy[codes] - joint, 0)
-    rises = cost(joint_uy[None], joint[:, None]) - cost(left_behind, joint)[:, None]
-    is_open = ~jax.nn.one_hot(codes, num_codes, dtype=bool) & (jnp.arange(num_codes) < num_used)[None]
-    rises = jnp.where(is_open, rises, jnp.inf)
-    moved, code = jnp.divmod(jnp.argmin(rises), num_codes)
-    return jnp.where(jnp.arange(codes.shape[0]) == moved, code, codes)
-
-
-def _union_loss(one: Array, other: Array) -> Array:
-    """Information about Y lost when two cells ``[..., y]``, given by their masses p(cell, y), are made one."""
-    weight, other_weight = (jnp.sum(cell, axis=-1, keepdims=True) for cell in (one, other))
-    share = safe_divide(weight, weight + other_weight, 0)
-    rows, other_rows, mixture = (rows_or_zero(cell) for cell in (one, other, one + other))
-    difference = rows - other_rows
-    lost = weight * information_terms(rows, mixture, (1 - share) * difference)
-    return jnp.sum(lost + other_weight * information_terms(other_rows, mixture, -share * difference), axis=-1)
-
-
-def _union_entropy(one: Array, other: Array) -> Array:
-    """Entropy of the code saved when two cells are made one."""
-    weight, other_weight = jnp.sum(one, axis=-1), jnp.sum(other, axis=-1)
-    return xlogx(weight + other_weight) - xlogx(weight) - xlogx(other_weight)
 
 
 def deterministic_information_bottleneck(
@@ -536,255 +426,33 @@ def deterministic_information_bottleneck(
       (True, 0.693, 0.0)
     """
     joint, beta = _problem(joint, beta)
-    num_codes, num_restarts = _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts")
-    _valid_steps(max_steps)
+    num_codes, num_restarts = (
+        _checks.check_integer(num_codes, "num_codes"),
+        _checks.check_integer(num_restarts, "num_restarts"),
+    )
+    _checks.check_steps(max_steps)
 
     def objective(codes: Array) -> Array:
         joint_uy = pushforward_unchecked(joint, codes, num_codes)
         return _complexity(joint, codes, joint_uy) - beta * _information(joint_uy)
 
     def cost(one: Array, other: Array) -> Array:
-        return beta * _union_loss(one, other) - _union_entropy(one, other)
+        return beta * union_loss(one, other) - union_entropy(one, other)
 
     def propose(codes: Array) -> tuple[Array, ...]:
         joint_uy = pushforward_unchecked(joint, codes, num_codes)
-        updated = jnp.argmax(_scores(joint, beta, joint_uy), axis=-1)
+        updated = jnp.argmax(code_scores(joint, beta, joint_uy), axis=-1)
         unions = jnp.where(jnp.eye(num_codes, dtype=bool), jnp.inf, cost(joint_uy[:, None], joint_uy[None]))
         kept, dropped = jnp.divmod(jnp.argmin(unions), num_codes)
         united = jnp.where(codes == dropped, kept, codes)
-        return updated, united, _with_best_move(joint, codes, joint_uy, cost, num_codes)
+        return updated, united, with_best_move(joint, codes, joint_uy, cost, num_codes)
 
     key_seeds, key_codes = jax.random.split(key)
-    seeded = jax.vmap(lambda key: _seeded_codes(key, joint, num_codes))(jax.random.split(key_seeds, num_restarts))
+    seeded = jax.vmap(lambda key: seeded_codes(key, joint, num_codes))(jax.random.split(key_seeds, num_restarts))
     drawn = jax.random.randint(key_codes, seeded.shape, 0, num_codes)
     starts = jnp.where(jnp.arange(num_restarts)[:, None] % 2 == 0, seeded, drawn)
-    runs = jax.vmap(lambda codes: _search(codes, objective, propose, max_steps))(starts)
+    runs = jax.vmap(lambda codes: search(codes, objective, propose, max_steps))(starts)
     best = jax.tree.map(lambda leaf: leaf[jnp.argmin(runs.value)], runs)
     codes = jnp.where(best.value < 0, best.codes, _one_code(best.codes))
     run = _Run(joint, best.value, best.num_steps, best.is_stuck)
     return _nan_unless_positive(beta, _measured(joint, beta, codes, num_codes, run))
-
-
-# --- quantizers ---------------------------------------------------------------------------------------------------
-
-
-class Quantizer(NamedTuple):
-    """A deterministic encoder of K codes, and what it loses, in nats.
-
-    Source:
-      Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014).
-    """
-
-    codes: Int[Array, "*batch x"]
-    """Code of each input symbol."""
-    loss: Float[Array, "*batch"]
-    """I(X;Y|U) in nats."""
-    is_global: Bool[Array, "*batch"]
-    """Whether no encoder with as many codes is known to lose less: proved, not observed."""
-
-
-def optimal_quantizer(joint: Joint, *, num_codes: int) -> Quantizer:
-    r"""Deterministic encoder of K codes that loses least, for two classes: the global optimum.
-
-    .. math:: \min_{u : X \to \{1..K\}} I(X;Y \mid U)
-
-    With two classes the cells of an optimum are intervals in the order of p(y=1 | x), so dynamic programming over
-    where they end finds it, in time K |X|² and memory K |X|. What a cell loses is summed input by input, from losses
-    of unions of which none is negative, not from differences of prefix sums.
-
-    Args:
-      joint: distribution of (X, Y), shape ``[..., x, y]`` with at most two classes y.
-      num_codes: K, static. As many codes as inputs, or more, are allowed: then each input has its own and nothing is
-        lost.
-
-    Returns:
-      A ``Quantizer`` with codes of shape ``[..., x]``, which rise with p(y=1 | x) if they are fewer than the inputs; an
-      input without mass has some code.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or ``num_codes`` is not an integer.
-      ValueError: if there are more than two classes, or ``num_codes`` is below one.
-
-    Source:
-      Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014).
-
-    Examples:
-      >>> joint = jnp.array([[0.0, 0.25], [0.25, 0.0], [0.05, 0.2], [0.2, 0.05]])
-      >>> found = optimal_quantizer(joint, num_codes=2)
-      >>> found.codes.tolist(), round(float(found.loss), 3)
-      ([1, 0, 1, 0], 0.075)
-    """
-    joint = _checks.probabilities(joint, "joint", axes="x y")
-    num_codes = _checks.count(num_codes, "num_codes")
-    num_symbols, num_classes = joint.shape[-2:]
-    if num_classes > 2:
-        raise ValueError(
-            f"joint has {num_classes} classes in shape {joint.shape}, but the optimum is known for two: "
-            "use kl_means_quantizer"
-        )
-    if num_codes >= num_symbols:
-        codes = jnp.broadcast_to(jnp.arange(num_symbols), joint.shape[:-1])
-    else:
-        numbers = jnp.array([num_codes])
-        codes = jnp.vectorize(lambda joint: _interval_codes(joint, numbers, num_codes)[0], signature="(x,y)->(x)")(
-            joint
-        )
-    loss = mutual_information_loss(joint, codes, num_codes=num_codes)
-    return Quantizer(codes, loss, jnp.ones(loss.shape, bool))
-
-
-def _interval_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
-    """Codes ``[k, x]`` of the best intervals in the order of p(y=1 | x), for numbers of them up to ``num_codes``.
-
-    ``least[j, k]`` is the least that k intervals lose on the first j inputs. Each step adds an input to every cell that
-    begins at or before it, and to the cell's loss what the union loses; then ``least`` of one input more is the best
-    over where the last cell begins. The cuts are found from the last to the first, with the losses summed anew: to
-    remember them all on the way takes three times as long.
-    """
-    num_symbols = joint.shape[0]
-    order, begins = jnp.argsort(rows_or_zero(joint)[:, -1]), jnp.arange(num_symbols)
-    joint = joint[order]
-
-    def add(carry: tuple[Array, ...], numbered: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
-        (cells, losses, least), (i, symbol) = carry, numbered
-        has_begun = begins <= i
-        losses = losses + jnp.where(has_begun, _union_loss(cells, symbol[None]), 0)
-        cells = cells + jnp.where(has_begun[:, None], symbol[None], 0)
-        best = jnp.min(least + jnp.where(has_begun, losses, jnp.inf)[:, None], axis=0)
-        one_more = jnp.concatenate([jnp.full(1, jnp.inf, joint.dtype), best[:-1]])
-        return (cells, losses, least.at[i + 1].set(one_more, mode="drop")), None
-
-    least = jnp.full((num_symbols, num_codes), jnp.inf, joint.dtype).at[0, 0].set(0)
-    start = jnp.zeros_like(joint), jnp.zeros(num_symbols, joint.dtype), least
-    (_, _, least), _ = jax.lax.scan(add, start, (begins, joint))
-
-    def cut(end: Array, k: Array) -> Array:
-        inside = jnp.where((begins < end)[:, None], joint, 0)
-        to_the_right = jnp.roll(inside, -1, axis=0).at[-1].set(0)
-        cells = jax.lax.cumsum(to_the_right, reverse=True)
-        losses = jax.lax.cumsum(_union_loss(cells, inside), reverse=True)
-        return jnp.argmin(jnp.where(begins < end, least[:, k] + losses, jnp.inf))
-
-    def codes(number: Array) -> Array:
-        def last(end: Array, k: Array) -> tuple[Array, Array]:
-            begin = jnp.where(k < number, cut(end, k), end)
-            return begin, begin
-
-        _, cuts = jax.lax.scan(last, jnp.asarray(num_symbols), jnp.arange(num_codes), reverse=True)
-        ranks = jnp.searchsorted(cuts, begins, side="right") - 1
-        return jnp.zeros(num_symbols, int).at[order].set(ranks.astype(int))
-
-    return jax.lax.map(codes, numbers)
-
-
-def kl_means_quantizer(
-    key: Key[Array, ""],
-    joint: Float[ArrayLike, "x y"],
-    *,
-    num_codes: int,
-    num_restarts: int = 16,
-    max_steps: int | ScalarInt = 1000,
-) -> Quantizer:
-    r"""Deterministic encoder of K codes that loses little, for any number of classes: a local optimum.
-
-    .. math:: u(x) = \arg\min_u D\bigl(p(\cdot \mid x) \,\|\, p(\cdot \mid u)\bigr)
-
-    K-means with the Kullback-Leibler divergence for the distance: each update loses less than the one before. Where it
-    loses no less, the move of one input that loses least is tried, and updates go on from there. Restarts begin from
-    seeds far apart and run together; the moves are tried on all of them, or on the best few of a large problem. The
-    best is returned, which is not known to be global. Pure: map over keys or joints with ``jax.vmap``.
-
-    Args:
-      key: a key of ``jax.random.key``.
-      joint: distribution of (X, Y), shape ``[x, y]``.
-      num_codes: K, static. As many codes as inputs, or more, are allowed: then each input has its own, nothing is lost,
-        and that is global.
-      num_restarts: how many seedings to start from, static.
-      max_steps: after how many updates to stop anyway.
-
-    Returns:
-      A ``Quantizer`` with codes of shape ``[x]``; an input without mass has some code.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or a number of things is not an integer.
-      ValueError: if ``joint`` has not exactly two axes, or a number of things is below one.
-
-    Source:
-      Zhang and Kurkoski, Low-complexity quantization of discrete memoryless channels (2016).
-
-    Examples:
-      >>> joint = jnp.array([[0.0, 0.25], [0.25, 0.0], [0.05, 0.2], [0.2, 0.05]])
-      >>> found = jax.jit(kl_means_quantizer, static_argnames="num_codes")(jax.random.key(0), joint, num_codes=2)
-      >>> bool(found.codes[0] == found.codes[2]), round(float(found.loss), 3), bool(found.is_global)
-      (True, 0.075, False)
-    """
-    joint = _one_joint(joint)
-    num_codes, num_restarts = _checks.count(num_codes, "num_codes"), _checks.count(num_restarts, "num_restarts")
-    _valid_steps(max_steps)
-    num_symbols = joint.shape[0]
-    if num_codes == 1 or num_codes >= num_symbols:
-        codes = jnp.arange(num_symbols) if num_codes > 1 else jnp.zeros(num_symbols, int)
-        return Quantizer(codes, mutual_information_loss(joint, codes, num_codes=num_codes), jnp.ones((), bool))
-
-    codes = _kl_means_codes(key, joint, num_codes, num_codes, num_restarts, max_steps)
-    return Quantizer(codes, mutual_information_loss(joint, codes, num_codes=num_codes), jnp.zeros((), bool))
-
-
-def _kl_means_codes(
-    key: Array, joint: Array, num_used: Array | int, num_codes: int, num_restarts: int, max_steps: ArrayLike
-) -> Array:
-    """Codes below ``num_used``, which may be traced and is no larger than ``num_codes``."""
-
-    def lost(codes: Array) -> Array:
-        return information(joint, rows_or_zero(pushforward_unchecked(joint, codes, num_codes))[codes])
-
-    def updated(codes: Array) -> Array:
-        joint_uy = pushforward_unchecked(joint, codes, num_codes)
-        return jnp.argmax(_scores(joint, 1, joint_uy, with_prior=False), axis=-1)
-
-    def refined(codes: Array) -> tuple[Array, ...]:
-        joint_uy = pushforward_unchecked(joint, codes, num_codes)
-        return updated(codes), _with_best_move(joint, codes, joint_uy, _union_loss, num_used)
-
-    def first(key: Array) -> _Codes:
-        start = _seeded_codes(key, joint, num_codes, num_used)
-        return _search(start, lost, lambda codes: (updated(codes),), max_steps)
-
-    runs = jax.vmap(first)(jax.random.split(key, num_restarts))
-    num_refined = max(1, min(num_restarts, _REFINED_CELLS // (joint.size * num_codes)))
-    best = runs.codes[jax.lax.top_k(-runs.value, num_refined)[1]]
-    runs = jax.vmap(lambda codes: _search(codes, lost, refined, max_steps))(best)
-    return runs.codes[jnp.argmin(runs.value)]
-
-
-def quantizers_up_to(
-    key: Key[Array, ""], joint: Float[ArrayLike, "x y"], *, num_codes: int, num_restarts: int = 16
-) -> Quantizer:
-    """The encoders of 1, 2, … K codes that lose least, in one program: ``optimal_quantizer`` or ``kl_means_quantizer``.
-
-    Args:
-      key: a key of ``jax.random.key``.
-      joint: distribution of (X, Y), shape ``[x, y]``.
-      num_codes: K, static, at most the number of inputs.
-      num_restarts: how many seedings KL-means starts from, static.
-
-    Returns:
-      A ``Quantizer`` with a leading axis ``[k]``.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or a number of things is not an integer.
-      ValueError: if ``joint`` has not exactly two axes, or ``num_codes`` is below one or above the number of inputs.
-    """
-    joint = _one_joint(joint)
-    num_codes, num_symbols = _checks.count(num_codes, "num_codes"), joint.shape[0]
-    if num_codes > num_symbols:
-        raise ValueError(f"num_codes={num_codes}, but X has {num_symbols} symbols in joint of shape {joint.shape}")
-    numbers = jnp.arange(1, num_codes + 1)
-    if joint.shape[1] <= 2:
-        codes, is_global = _interval_codes(joint, numbers, num_codes), jnp.ones(num_codes, bool)
-    else:
-        solve = lambda k: _kl_means_codes(jax.random.fold_in(key, k), joint, k, num_codes, num_restarts, 1000)  # noqa: E731
-        codes = jax.lax.map(solve, numbers)
-        is_global = (numbers == 1) | (numbers == num_symbols)
-        codes = jnp.where((numbers == num_symbols)[:, None], jnp.arange(num_symbols)[None], codes)
-    return Quantizer(codes, mutual_information_loss(joint[None], codes, num_codes=num_codes), is_global)

@@ -50,7 +50,7 @@ def marginal_x(joint: Joint) -> Float[Array, "*batch x"]:
       >>> marginal_x(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
       [0.5, 0.5]
     """
-    return jnp.sum(_checks.probabilities(joint, "joint", axes="x y"), axis=-1)
+    return jnp.sum(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
 
 
 def marginal_y(joint: Joint) -> Float[Array, "*batch y"]:
@@ -75,7 +75,7 @@ def marginal_y(joint: Joint) -> Float[Array, "*batch y"]:
       >>> marginal_y(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
       [0.75, 0.25]
     """
-    return jnp.sum(_checks.probabilities(joint, "joint", axes="x y"), axis=-2)
+    return jnp.sum(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
 
 
 def conditional_y_given_x(joint: Joint) -> Float[Array, "*batch x y"]:
@@ -100,7 +100,7 @@ def conditional_y_given_x(joint: Joint) -> Float[Array, "*batch x y"]:
       >>> conditional_y_given_x(jnp.array([[0.75, 0.25], [0.0, 0.0]])).tolist()
       [[0.75, 0.25], [0.5, 0.5]]
     """
-    return normalise(_checks.probabilities(joint, "joint", axes="x y"), axis=-1)
+    return normalise(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
 
 
 def conditional_x_given_y(joint: Joint) -> Float[Array, "*batch x y"]:
@@ -125,7 +125,7 @@ def conditional_x_given_y(joint: Joint) -> Float[Array, "*batch x y"]:
       >>> conditional_x_given_y(jnp.array([[0.75, 0.0], [0.25, 0.0]])).tolist()
       [[0.75, 0.5], [0.25, 0.5]]
     """
-    return normalise(_checks.probabilities(joint, "joint", axes="x y"), axis=-2)
+    return normalise(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
 
 
 def joint_distribution(
@@ -153,11 +153,11 @@ def joint_distribution(
       >>> joint_distribution(jnp.array([0.5, 0.5]), jnp.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
       [[0.5, 0.0], [0.25, 0.25]]
     """
-    p_x = _checks.probabilities(p_x, "p_x", axes="x")
-    channel = _checks.probabilities(p_y_given_x, "p_y_given_x", axes="x y")
+    p_x = _checks.as_probabilities(p_x, "p_x", axes="x")
+    channel = _checks.as_probabilities(p_y_given_x, "p_y_given_x", axes="x y")
     if p_x.shape[-1] != channel.shape[-2]:
         raise ValueError(f"p_y_given_x has {channel.shape[-2]} rows, but X has {p_x.shape[-1]} symbols in p_x")
-    p_x, channel = _checks.one_rank(p_x=(p_x, 1), p_y_given_x=(channel, 2))
+    p_x, channel = _checks.align_batches(p_x=(p_x, 1), p_y_given_x=(channel, 2))
     return p_x[..., None] * channel
 
 
@@ -186,9 +186,9 @@ def product_distribution(
       >>> product_distribution(jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75])).tolist()
       [[0.125, 0.375], [0.125, 0.375]]
     """
-    p_x = _checks.probabilities(p_x, "p_x", axes="x")
-    p_y = _checks.probabilities(p_y, "p_y", axes="y")
-    p_x, p_y = _checks.one_rank(p_x=(p_x, 1), p_y=(p_y, 1))
+    p_x = _checks.as_probabilities(p_x, "p_x", axes="x")
+    p_y = _checks.as_probabilities(p_y, "p_y", axes="y")
+    p_x, p_y = _checks.align_batches(p_x=(p_x, 1), p_y=(p_y, 1))
     return p_x[..., :, None] * p_y[..., None, :]
 
 
@@ -219,22 +219,14 @@ def pushforward(joint: Joint, encoder: Encoder, *, num_codes: int | None = None)
       >>> pushforward(joint, jnp.array([0, 0, 1]), num_codes=2).tolist()
       [[0.5, 0.25], [0.0, 0.25]]
     """
-    joint, encoder, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
-    return pushforward_unchecked(joint, encoder, num_codes)
+    joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes)
+    return checked.pushforward(joint)
 
 
 def pushforward_unchecked(joint: Array, encoder: Array, num_codes: int) -> Array:
     """``pushforward`` of arguments that the caller has checked."""
-    num_axes = 1 if _checks.is_deterministic(encoder) else 2
-    joint, encoder = _checks.one_rank(joint=(joint, 2), encoder=(encoder, num_axes))
-    if not _checks.is_deterministic(encoder):
-        return jnp.einsum("...xu,...xy->...uy", encoder, joint, precision=jax.lax.Precision.HIGHEST)
-
-    def one(joint: Array, codes: Array) -> Array:
-        outside = jnp.any((codes < 0) | (codes >= num_codes))
-        return nan_where(outside, jax.ops.segment_sum(joint, codes, num_codes))
-
-    return jnp.vectorize(one, signature="(x,y),(x)->(u,y)")(joint, encoder)
+    is_codes = jnp.issubdtype(encoder.dtype, jnp.integer)
+    return (_checks.Codes(encoder, num_codes) if is_codes else _checks.Rows(encoder)).pushforward(joint)
 
 
 def empirical_joint(
@@ -270,18 +262,18 @@ def empirical_joint(
       >>> empirical_joint(x, y, shape=(2, 2)).tolist()
       [[0.25, 0.25], [0.0, 0.5]]
     """
-    sizes = tuple(_checks.count(size, "shape") for size in shape)
+    sizes = tuple(_checks.check_integer(size, "shape") for size in shape)
     if len(sizes) != 2:
         raise ValueError(f"shape must be (|X|, |Y|), got {shape}")
-    x, y = _checks.symbols(x, sizes[0], "x"), _checks.symbols(y, sizes[1], "y")
-    ones = jnp.ones(x.shape[-1:], int) if weights is None else _checks.probabilities(weights, "weights", axes="n")
-    _checks.same_length(x=x, y=y, weights=ones)
+    x, y = _checks.as_symbols(x, sizes[0], "x"), _checks.as_symbols(y, sizes[1], "y")
+    ones = jnp.ones(x.shape[-1:], int) if weights is None else _checks.as_probabilities(weights, "weights", axes="n")
+    _checks.check_same_length(x=x, y=y, weights=ones)
 
     def counts(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
         outside = jnp.any((x < 0) | (x >= sizes[0]) | (y < 0) | (y >= sizes[1]))
         return jax.ops.segment_sum(weights, x * sizes[1] + y, sizes[0] * sizes[1]).reshape(sizes), outside
 
-    samples = _checks.one_rank(x=(x, 1), y=(y, 1), weights=(ones, 1))
+    samples = _checks.align_batches(x=(x, 1), y=(y, 1), weights=(ones, 1))
     mass, outside = jnp.vectorize(counts, signature="(n),(n),(n)->(x,y),()")(*samples)
     return nan_where(
         outside[..., None, None], normalise(mass.astype(float) if weights is None else mass, axis=(-2, -1))
@@ -323,10 +315,10 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
       >>> x.shape, bool((x == y).all())
       ((6,), True)
     """
-    joint = _checks.probabilities(joint, "joint", axes="x y")
+    joint = _checks.as_probabilities(joint, "joint", axes="x y")
     if joint.ndim != 2:
         raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
-    num_samples = _checks.count(num_samples, "num_samples", at_least=0)
+    num_samples = _checks.check_integer(num_samples, "num_samples", at_least=0)
     key_x, key_y = jax.random.split(key)
     x = jnp.searchsorted(_thresholds(jnp.sum(joint, axis=-1)), _uniform(key_x, num_samples, joint.dtype), side="right")
     rows = _thresholds(normalise(joint, axis=-1))[x]
@@ -379,8 +371,8 @@ def check_distribution(p: Float[ArrayLike, "..."], *, axis: int | tuple[int, ...
     """
     if not _checks.is_concrete(p):
         raise TypeError(f"{name} is being traced: check_distribution needs values, so call it outside jit and vmap")
-    array = _checks.probabilities(p, name)
-    axes = _checks.valid_axes(axis, array, "axis")
+    array = _checks.as_probabilities(p, name)
+    axes = _checks.resolve_axes(axis, array, "axis")
     values = np.asarray(array, np.float64)
     if not np.all(np.isfinite(values)):
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")

@@ -4,6 +4,7 @@ Codes that go outside their alphabet where they are traced, and cannot be refuse
 every measure of them is NaN.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._numerics import nan_where, rows_or_zero
+from isjax._checks import Codes, Rows
+from isjax._numerics import rows_or_zero
 from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key
 
 __all__ = [
@@ -54,11 +56,12 @@ def encoder_kernel(encoder: Encoder, *, num_codes: int) -> Float[Array, "*batch 
       >>> encoder_kernel(jnp.array([0, 1, 1]), num_codes=2).tolist()
       [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
     """
-    encoder, num_codes = _checks.any_encoder(encoder, _checks.count(num_codes, "num_codes"))
-    if not _checks.is_deterministic(encoder):
-        return encoder
-    outside = jnp.any((encoder < 0) | (encoder >= num_codes), axis=-1)
-    return nan_where(outside[..., None, None], jax.nn.one_hot(encoder, num_codes, dtype=float))
+    return _kernel(_checks.as_encoder(encoder, _checks.check_integer(num_codes, "num_codes")))
+
+
+@jax.jit(inline=True)
+def _kernel(encoder: Codes | Rows) -> Array:
+    return encoder.kernel()
 
 
 def compose_encoders(
@@ -92,21 +95,27 @@ def compose_encoders(
       >>> compose_encoders(jnp.array([0, 1, 2, 2]), jnp.array([1, 0, 0])).tolist()
       [1, 0, 0, 0]
     """
-    first, second = jnp.asarray(first), jnp.asarray(second)
-    num_symbols = second.shape[-1 if _checks.is_deterministic(second) else -2] if second.ndim else 0
-    known = num_symbols if num_symbols and _checks.is_deterministic(first) else None
-    first, num_middle = _checks.any_encoder(first, known, name="first")
-    of = f"first has {num_middle} codes, shape {first.shape}"
-    second, num_codes = _checks.encoder(second, num_codes, num_symbols=num_middle, of=of, name="second")
-    ranks = [1 if _checks.is_deterministic(a) else 2 for a in (first, second)]
-    first, second = _checks.one_rank(first=(first, ranks[0]), second=(second, ranks[1]))
-    if ranks == [1, 1]:
-        composed = jnp.take_along_axis(second, jnp.clip(first, 0, num_middle - 1), axis=-1)
-        valid = (first >= 0) & (first < num_middle) & (composed >= 0) & (composed < num_codes)
+    num_symbols = np.shape(second)[-1 if jnp.issubdtype(jnp.result_type(second), jnp.integer) else -2 :][:1]
+    is_codes = jnp.issubdtype(jnp.result_type(first), jnp.integer)
+    one = _checks.as_encoder(first, *(num_symbols if is_codes and num_symbols else (None,)), name="first")
+    of = f"first has {one.num_codes} codes, shape {one.array.shape}"
+    other = _checks.as_encoder(second, num_codes, name="second", num_symbols=one.num_codes, of=of)
+    _checks.broadcast_batch(first=(one.array, one.num_axes), second=(other.array, other.num_axes))
+    return _compose(one, other)
+
+
+@jax.jit(inline=True)
+def _compose(first: Codes | Rows, second: Codes | Rows) -> Array:
+    ranked = _checks.align_batches(first=(first.array, first.num_axes), second=(second.array, second.num_axes))
+    if isinstance(first, Codes) and isinstance(second, Codes):
+        codes, code_of_code = ranked
+        composed = jnp.take_along_axis(code_of_code, jnp.clip(codes, 0, first.num_codes - 1), axis=-1)
+        valid = (codes >= 0) & (codes < first.num_codes) & (composed >= 0) & (composed < second.num_codes)
         return jnp.where(valid, composed, -1)
-    kernels = [encoder_kernel(a, num_codes=n) for a, n in ((first, num_middle), (second, num_codes))]
-    dtype = (first if ranks[0] == 2 else second).dtype
-    kernels = [kernel.astype(dtype) if rank == 1 else kernel for kernel, rank in zip(kernels, ranks, strict=True)]
+    dtype = (first if isinstance(first, Rows) else second).array.dtype
+    kernels = (
+        dataclasses.replace(e, array=a).kernel().astype(dtype) for e, a in zip((first, second), ranked, strict=True)
+    )
     return jnp.matmul(*kernels, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -140,8 +149,8 @@ def compact_codes(codes: Int[ArrayLike, "*batch x"]) -> CompactCodes:
       >>> codes.tolist(), int(num_codes)
       ([0, 1, 0, 2], 3)
     """
+    _checks.check_integers(codes, "codes", "codes")
     codes = jnp.asarray(codes)
-    _checks.deterministic(codes, "codes")
     if codes.ndim < 1 or codes.shape[-1] == 0:
         raise ValueError(f"codes must have shape [..., x] with x at least 1, got shape {codes.shape}")
     return CompactCodes(*jnp.vectorize(_compact, signature="(x)->(x),()")(codes))
@@ -190,8 +199,8 @@ def coordinate_encoder(alphabet_sizes: Sequence[int], kept: Sequence[int]) -> In
       >>> coordinate_encoder([2, 2, 2], kept=[0, 2]).tolist()
       [0, 1, 0, 1, 2, 3, 2, 3]
     """
-    sizes = [_checks.count(size, "alphabet_sizes") for size in alphabet_sizes]
-    kept = [_checks.count(i, "kept", at_least=0) for i in kept]
+    sizes = [_checks.check_integer(size, "alphabet_sizes") for size in alphabet_sizes]
+    kept = [_checks.check_integer(i, "kept", at_least=0) for i in kept]
     if not sizes:
         raise ValueError("alphabet_sizes must name at least one coordinate, got none")
     outside = [i for i in kept if i >= len(sizes)]
@@ -227,8 +236,8 @@ def orbit_encoder(permutations: Int[ArrayLike, "g x"]) -> Int[Array, "x"]:
       >>> orbit_encoder(jnp.array([[1, 0, 2, 4, 3]])).tolist()
       [0, 0, 1, 2, 2]
     """
+    _checks.check_integers(permutations, "permutations", "symbols")
     permutations = jnp.asarray(permutations)
-    _checks.deterministic(permutations, "permutations")
     if permutations.ndim != 2 or permutations.shape[1] == 0:
         raise ValueError(f"permutations must have shape [g, x], got shape {permutations.shape}")
     symbols = jnp.arange(permutations.shape[1])
@@ -277,7 +286,10 @@ def random_encoder(key: Key[Array, ""], num_symbols: int, num_codes: int) -> Int
       >>> sorted(random_encoder(jax.random.key(0), 6, 3).tolist())
       [0, 0, 1, 1, 2, 2]
     """
-    num_symbols, num_codes = _checks.count(num_symbols, "num_symbols"), _checks.count(num_codes, "num_codes")
+    num_symbols, num_codes = (
+        _checks.check_integer(num_symbols, "num_symbols"),
+        _checks.check_integer(num_codes, "num_codes"),
+    )
     if num_codes > num_symbols:
         raise ValueError(f"num_codes={num_codes}, but there are only num_symbols={num_symbols} symbols to encode")
     key_order, key_codes = jax.random.split(key)
@@ -317,8 +329,8 @@ def minimal_sufficient_encoder(joint: Joint, *, tolerance: float | None = None) 
       >>> minimal_sufficient_encoder(jnp.array([[0.2, 0.1], [0.1, 0.3], [0.2, 0.1]])).tolist()
       [0, 1, 0]
     """
-    joint = _checks.probabilities(joint, "joint", axes="x y")
-    tolerance = _checks.tolerance(tolerance, 256 * float(jnp.finfo(joint.dtype).eps))
+    joint = _checks.as_probabilities(joint, "joint", axes="x y")
+    tolerance = _checks.check_tolerance(tolerance, 256 * float(jnp.finfo(joint.dtype).eps))
 
     def one(joint: Array) -> Array:
         # Cells that differ by at most tolerance × (p + 1/|Y|) each add up to a total variation of at most tolerance.
@@ -358,11 +370,11 @@ def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: float |
       >>> activation_codes(jnp.array([[0.0, 1.0], [2.0, 0.0], [0.0, 1.0]])).tolist()
       [0, 1, 0]
     """
-    activations = _checks.probabilities(activations, "activations", axes="x d", what="activations")
+    activations = _checks.as_reals(activations, "activations", axes="x d")
     if activations.ndim != 2:
         raise ValueError(f"activations must have shape [x, d], got shape {activations.shape}: map over more with vmap")
     units = 256 * float(jnp.finfo(activations.dtype).eps)
-    width = units * jnp.max(jnp.abs(activations)) if tolerance is None else _checks.tolerance(tolerance, 0.0)
+    width = units * jnp.max(jnp.abs(activations)) if tolerance is None else _checks.check_tolerance(tolerance, 0.0)
     return _codes_of_rows(_groups(activations, width, 0.0))
 
 

@@ -47,8 +47,8 @@ class MLP(nn.Module):
 
     def __post_init__(self) -> None:
         for width in self.hidden:
-            _checks.count(width, "hidden")
-        _checks.count(self.num_classes, "num_classes")
+            _checks.check_integer(width, "hidden")
+        _checks.check_integer(self.num_classes, "num_classes")
         super().__post_init__()
 
     def __call__(self, inputs: Float[Array, "*n d"]) -> Float[Array, "*n y"]:

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._numerics import nan_where
+from isjax._numerics import in_base, nan_where
 from isjax._typing import Array, ArrayLike, Bool, Float, Int, ScalarFloat
 from isjax.encoders import activation_codes
-from isjax.sufficiency import chain_losses, mutual_information_loss
+from isjax.sufficiency import layerwise_loss, mutual_information_loss
 
 __all__ = ["LayerLosses", "layer_losses", "module_activations"]
 
@@ -82,8 +83,8 @@ def layer_losses(
       >>> result.losses.tolist(), result.num_codes.tolist(), bool(result.is_chain)
       ([0.0, 1.0], [4, 2], True)
     """
-    inputs = _checks.probabilities(inputs, "inputs", axes="x", what="features")
-    joint = _checks.probabilities(joint, "joint", axes="x y")
+    inputs = _checks.as_reals(inputs, "inputs", axes="x")
+    joint = _checks.as_probabilities(joint, "joint", axes="x y")
     num_symbols = joint.shape[0]
     if joint.ndim != 2:
         raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
@@ -91,23 +92,36 @@ def layer_losses(
         raise ValueError(f"inputs has {inputs.shape[0]} rows, but X has {num_symbols} symbols in joint")
     if bin_width is not None and _checks.is_concrete(bin_width) and not np.all(np.asarray(bin_width) > 0):
         raise ValueError(f"bin_width must be above zero, got {bin_width}")
-    layers = [_checks.probabilities(h, "activations", axes="x", what="activations") for h in activations(inputs)]
+    layers = [_checks.as_reals(h, "activations", axes="x") for h in activations(inputs)]
     if not layers or any(h.shape[0] != num_symbols for h in layers):
         raise ValueError(
             f"activations must give arrays of shape [{num_symbols}, ...], one a layer, got {[h.shape for h in layers]}"
         )
-    codes = jnp.stack([_codes(h.reshape(num_symbols, -1), bin_width) for h in layers])
-    not_finite = jnp.stack([~jnp.all(jnp.isfinite(h)) for h in layers])
-    losses = nan_where(not_finite, mutual_information_loss(joint, codes, base=base))
-    own_losses, is_function = chain_losses(joint, codes, base=base)
-    own_losses = nan_where(not_finite.at[1:].set(not_finite[1:] | not_finite[:-1]), own_losses)
-    return LayerLosses(codes, losses, own_losses, jnp.max(codes, axis=-1) + 1, jnp.all(is_function))
+    return _losses(layers, joint, bin_width, base=_checks.check_base(base))
 
 
-def _codes(activations: Float[Array, "x d"], bin_width: float | ScalarFloat | None) -> Int[Array, "x"]:
-    if bin_width is None:
-        return activation_codes(activations)
-    return activation_codes(jnp.round(activations / jnp.asarray(bin_width, activations.dtype)), tolerance=0.5)
+@jax.jit(inline=True, static_argnames="base")
+def _losses(
+    layers: Sequence[Array], joint: Array, bin_width: float | Array | None, *, base: float | None
+) -> LayerLosses:
+    def codes_of(layer: Array) -> Array:
+        rows = layer.reshape(layer.shape[0], -1)
+        if bin_width is None:
+            return activation_codes(rows)
+        return activation_codes(jnp.round(rows / jnp.asarray(bin_width, rows.dtype)), tolerance=0.5)
+
+    codes = jnp.stack([codes_of(layer) for layer in layers])
+    is_finite = jnp.stack([jnp.all(jnp.isfinite(layer)) for layer in layers])
+    losses = mutual_information_loss(joint, codes, base=base)
+    own_losses = in_base(layerwise_loss(joint, codes), base)  # traced here, so that a broken chain gives NaN
+    _, is_function = jax.vmap(_checks.factor_through)(codes[1:], codes[:-1])
+    return LayerLosses(
+        codes,
+        nan_where(~is_finite, losses),
+        nan_where(~is_finite.at[1:].set(is_finite[1:] & is_finite[:-1]), own_losses),
+        jnp.max(codes, axis=-1) + 1,
+        jnp.all(is_function),
+    )
 
 
 def module_activations(

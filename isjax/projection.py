@@ -18,8 +18,6 @@ import jax.numpy as jnp
 from isjax import _checks
 from isjax._numerics import divergence_terms, normalise, safe_divide, safe_log, safe_sqrt
 from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint
-from isjax.distributions import pushforward_unchecked
-from isjax.sufficiency import mutual_information_loss
 
 __all__ = ["Projection", "information_projection", "iterative_proportional_fitting", "sufficient_projection"]
 
@@ -76,12 +74,10 @@ def sufficient_projection(joint: Joint, encoder: Encoder, *, num_codes: int | No
       >>> sufficient_projection(joint, jnp.array([0, 0, 0])).distribution[0].tolist()
       [0.25, 0.25]
     """
-    joint, codes, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
-    codes = _checks.deterministic(codes, "encoder")
-    divergence = mutual_information_loss(joint, codes, num_codes=num_codes)
-    joint, codes = _checks.one_rank(joint=(joint, 2), encoder=(codes, 1))
-    p_y_given_u = normalise(pushforward_unchecked(joint, codes, num_codes))
-    p_y_given_code = jnp.take_along_axis(p_y_given_u, codes[..., None], axis=-2, mode="clip")
+    joint, codes = _checks.as_joint_and_codes(joint, encoder, num_codes)
+    divergence = codes.loss(joint)
+    p_y_given_code = codes.select(normalise(codes.pushforward(joint)))
+    joint, p_y_given_code = _checks.align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
     converged, num_steps = jnp.ones(divergence.shape, bool), jnp.zeros(divergence.shape, jnp.int32)
     return Projection(jnp.sum(joint, axis=-1, keepdims=True) * p_y_given_code, divergence, converged, num_steps)
 
@@ -133,15 +129,15 @@ def information_projection(
       >>> bool(loaded.converged), round(float(loaded.distribution @ faces), 4), round(float(loaded.distribution[5]), 4)
       (True, 4.5, 0.3475)
     """
-    reference = _checks.probabilities(reference, "reference", axes="x")
-    features = _checks.probabilities(features, "features", axes="x k", what="numbers")
-    moments = _checks.probabilities(moments, "moments", axes="k", what="numbers")
+    reference = _checks.as_probabilities(reference, "reference", axes="x")
+    features = _checks.as_reals(features, "features", axes="x k")
+    moments = _checks.as_reals(moments, "moments", axes="k")
     if features.shape[-2] != reference.shape[-1]:
         raise ValueError(f"features has {features.shape[-2]} rows, but reference has {reference.shape[-1]} symbols")
     if moments.shape[-1] != features.shape[-1]:
         raise ValueError(f"moments has {moments.shape[-1]} entries, but features has {features.shape[-1]} columns")
-    ranked = _checks.one_rank(reference=(reference, 1), features=(features, 2), moments=(moments, 1))
-    max_steps = _checks.count(max_steps, "max_steps")
+    ranked = _checks.align_batches(reference=(reference, 1), features=(features, 2), moments=(moments, 1))
+    max_steps = _checks.check_integer(max_steps, "max_steps")
     dtype = jnp.result_type(reference, features, moments)
     reference, features, moments = (array.astype(dtype) for array in ranked)
     tolerance = 32 * float(jnp.finfo(dtype).eps) if tolerance is None else tolerance
@@ -270,12 +266,12 @@ def iterative_proportional_fitting(
       >>> [[round(cell, 4) for cell in row] for row in fitted.distribution.tolist()]
       [[0.4826, 0.0174], [0.3174, 0.1826]]
     """
-    reference = _checks.probabilities(reference, "reference")
+    reference = _checks.as_probabilities(reference, "reference")
     if len(marginals) != len(axes) or not marginals:
         raise ValueError(f"marginals and axes must be as many, and at least one, got {len(marginals)} and {len(axes)}")
     pairs = [_target(reference, *pair, i) for i, pair in enumerate(zip(marginals, axes, strict=True))]
     targets, summed = [target for target, _ in pairs], [others for _, others in pairs]
-    max_steps = _checks.count(max_steps, "max_steps")
+    max_steps = _checks.check_integer(max_steps, "max_steps")
     dtype = jnp.result_type(reference, *targets)
     reference, *targets = (array.astype(dtype) for array in (reference, *targets))
     tolerance = 8 * float(jnp.finfo(dtype).eps) if tolerance is None else tolerance
@@ -298,8 +294,8 @@ def iterative_proportional_fitting(
 
 def _target(reference: Array, marginal: ArrayLike, axes: int | tuple[int, ...], i: int) -> tuple[Array, tuple]:
     """A marginal in the order of the reference's axes, which broadcasts with it, and the axes that it sums over."""
-    marginal = _checks.probabilities(marginal, f"marginals[{i}]")
-    kept = _checks.valid_axes(axes, reference, f"axes[{i}]")
+    marginal = _checks.as_probabilities(marginal, f"marginals[{i}]")
+    kept = _checks.resolve_axes(axes, reference, f"axes[{i}]")
     sizes = tuple(reference.shape[axis] for axis in kept)
     if marginal.shape != sizes:
         raise ValueError(

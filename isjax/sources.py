@@ -27,7 +27,8 @@ from isjax.distributions import (
     pushforward,
 )
 from isjax.encoders import compact_codes, compose_encoders, coordinate_encoder, orbit_encoder
-from isjax.measures import conditional_entropy, entropy, mutual_information
+from isjax.entropies import conditional_entropy, entropy
+from isjax.informations import mutual_information
 from isjax.sufficiency import mutual_information_loss
 
 __all__ = [
@@ -132,8 +133,11 @@ class Source:
         else:
             codes = jnp.asarray(encoder)
         num_symbols = self.joint.shape[0]
-        _checks.encoder(codes, num_symbols, num_symbols=num_symbols, of=f"X has {num_symbols} symbols in the source")
-        codes = _checks.deterministic(codes, "encoder")
+        if codes.shape != (num_symbols,):
+            raise ValueError(
+                f"encoder must have shape ({num_symbols},), a code for each symbol of X, got {codes.shape}"
+            )
+        codes = _checks.as_codes(codes, num_symbols, "encoder")
         return Problem(self.joint, codes, _code_features(np.asarray(codes), np.asarray(self.features)))
 
 
@@ -170,13 +174,13 @@ def _source(
     """A source with given codes, and labels drawn until merging the codes as ``merged`` does loses information."""
     features, codes, merged = jnp.asarray(features, float), jnp.asarray(codes), jnp.asarray(merged)
     num_symbols, num_codes = codes.shape[0], merged.shape[0]
-    _checks.unit_interval(discrimination, "discrimination")
-    if _checks.count(num_classes, "num_classes", at_least=2) > num_codes:
+    _checks.check_unit_interval(discrimination, "discrimination")
+    if _checks.check_integer(num_classes, "num_classes", at_least=2) > num_codes:
         raise ValueError(f"num_classes={num_classes}, but there are only {num_codes} codes to label")
     if input_distribution is None:
         p_x = jnp.full(num_symbols, 1 / num_symbols)
     else:
-        p_x = _checks.probabilities(input_distribution, "input_distribution", axes="x")
+        p_x = _checks.as_probabilities(input_distribution, "input_distribution", axes="x")
         if p_x.shape != (num_symbols,):
             raise ValueError(f"input_distribution must have shape ({num_symbols},), got {p_x.shape}")
         check_distribution(p_x, name="input_distribution")
@@ -267,8 +271,11 @@ def sparse_source(
       >>> source.joint.shape, round(float(source.mutual_information / jnp.log(2)), 3)
       ((64, 4), 2.0)
     """
-    d, a = _checks.count(num_inputs, "num_inputs"), _checks.count(alphabet_size, "alphabet_size", at_least=2)
-    k = _checks.count(num_relevant, "num_relevant")
+    d, a = (
+        _checks.check_integer(num_inputs, "num_inputs"),
+        _checks.check_integer(alphabet_size, "alphabet_size", at_least=2),
+    )
+    k = _checks.check_integer(num_relevant, "num_relevant")
     if k > d:
         raise ValueError(f"num_relevant={num_relevant}, but there are only num_inputs={num_inputs} inputs")
     _check_num_symbols(a, d, "alphabet_size**num_inputs")
@@ -324,8 +331,8 @@ def invariant_source(
       >>> source.joint.shape, int(source.codes.max()) + 1
       ((16, 3), 6)
     """
-    _check_num_symbols(2, _checks.count(length, "length"), "2**length")
-    _checks.one_of(group, "group", ("cyclic", "symmetric"))
+    _check_num_symbols(2, _checks.check_integer(length, "length"), "2**length")
+    _checks.check_one_of(group, "group", ("cyclic", "symmetric"))
     key_merged, key_labels = jax.random.split(key)
     bits = _coordinates((2,) * length)
     swapped = np.concatenate([bits[:, 1::-1], bits[:, 2:]], axis=1)  # of the first two places
@@ -437,13 +444,13 @@ def digital_source(
       >>> source.joint.shape, int(source.codes.max()) + 1, source.features.shape
       ((64, 4), 5, (64, 16))
     """
-    sizes = tuple(_checks.count(size, "grid") for size in (grid if isinstance(grid, tuple) else (grid, grid)))
+    sizes = tuple(_checks.check_integer(size, "grid") for size in (grid if isinstance(grid, tuple) else (grid, grid)))
     if len(sizes) != 2:
         raise ValueError(f"grid must be one number or (rows, columns), got {grid}")
     num_points = math.prod(sizes)
     if num_points > _MAX_SYMBOLS:
         raise ValueError(f"grid must have at most 2**24 points, got {num_points}")
-    if _checks.count(num_cells, "num_cells", at_least=2) > num_points:
+    if _checks.check_integer(num_cells, "num_cells", at_least=2) > num_points:
         raise ValueError(f"num_cells={num_cells}, but the grid has only {num_points} points")
     key_centres, key_labels = jax.random.split(key)
     points = _coordinates(sizes)

@@ -1,7 +1,8 @@
-"""What an encoder loses: the mutual information loss, sufficiency, layers, and the exact split of a risk.
+"""What an encoder loses: the mutual information loss, sufficiency, layers, and the exact decomposition of a risk.
 
 For U = η(X), the least excess cross-entropy risk of any decoder that sees U alone is I(X;Y|U) (arXiv:2405.20452,
-Theorem 4); the encoder is sufficient where that is zero, and then Y = f(W, U) with a noise W (Theorem 1).
+Theorem 4). The encoder is sufficient if and only if that is zero, and then Y = f(W, U) with a noise W that is
+independent of U (Theorem 1).
 """
 
 from typing import NamedTuple
@@ -11,18 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._numerics import (
-    distribution_function,
-    divergence_from_log,
-    in_base,
-    information,
-    information_through,
-    nan_where,
-    normalise,
-)
-from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint
-from isjax.distributions import pushforward_unchecked
-from isjax.measures import conditional_entropy
+from isjax._checks import Codes, Rows
+from isjax._numerics import distribution_function, divergence_from_log, in_base, nan_where
+from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint, Real
+from isjax.entropies import conditional_entropy
 
 __all__ = [
     "FunctionalRepresentation",
@@ -36,7 +29,7 @@ __all__ = [
 
 
 def mutual_information_loss(
-    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, base: float | None = None
+    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, base: Real | None = None
 ) -> Float[Array, "*batch"]:
     r"""Information about Y that is lost when X is replaced by its code U.
 
@@ -44,9 +37,9 @@ def mutual_information_loss(
     0
 
     It is the least excess cross-entropy risk of any decoder that sees U alone, and it is zero if and only if U is
-    sufficient for Y. Summed without cancellation: never negative, and accurate in float32 where it is many orders
-    smaller than I(X;Y). The derivative in p(x, y) is the mean over u of log(p(y | x)/p(y | u)), that in η(u | x) is
-    p(x) D(p(· | x) ‖ p(· | u)); in a cell of zero mass each is taken as zero (the first's limit is minus infinity).
+    sufficient for Y. It is summed without cancellation: never negative, and accurate in float32 where it is many orders
+    of magnitude smaller than I(X;Y). Its derivative in p(x, y) is the mean over u of log(p(y | x)/p(y | u)), that in
+    η(u | x) is p(x) D(p(· | x) ‖ p(· | u)).
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
@@ -55,65 +48,63 @@ def mutual_information_loss(
       base: base of the logarithm; nats if None.
 
     Returns:
-      The loss, shape ``[...]``; NaN where a traced code lies outside 0 … num_codes − 1.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or ``encoder`` neither integers nor floats.
-      ValueError: if the encoder's rows are not X's symbols, a concrete code lies outside 0 … num_codes − 1, or ``base``
-        is not greater than 1.
+      The loss, shape ``[...]``.
 
     Source:
       arXiv:2405.20452, Theorems 1 and 4.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
-      >>> round(float(mutual_information_loss(joint, jnp.array([0, 0, 1]))), 3)
+      >>> round(float(isjax.mutual_information_loss(joint, jnp.array([0, 0, 1]))), 3)
       0.477
     """
-    joint, encoder, num_codes = _checks.joint_and_encoder(joint, encoder, num_codes)
-    num_axes = 1 if _checks.is_deterministic(encoder) else 2
-    joint, encoder = _checks.one_rank(joint=(joint, 2), encoder=(encoder, num_axes))
-    p_y_given_u = normalise(pushforward_unchecked(joint, encoder, num_codes))
-    if _checks.is_deterministic(encoder):
-        p_y_given_code = jnp.take_along_axis(p_y_given_u, encoder[..., None], axis=-2, mode="clip")
-        return in_base(information(joint, p_y_given_code), base)
-    return in_base(information_through(joint, encoder, p_y_given_u), base)
+    joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes)
+    return _loss(joint, checked, base=_checks.check_base(base))
+
+
+@jax.jit(inline=True, static_argnames="base")
+def _loss(joint: Array, encoder: Codes | Rows, *, base: float | None) -> Array:
+    return in_base(encoder.loss(joint), base)
 
 
 def is_sufficient(
-    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, tolerance: float | None = None
+    joint: Joint, encoder: Encoder, *, num_codes: int | None = None, tolerance: Real | None = None
 ) -> Bool[Array, "*batch"]:
     r"""Whether the code U keeps all that X says about Y.
 
     .. math:: I(X;Y \mid U) \le \text{tolerance}
 
-    The loss is quadratic in the differences between posteriors, so that joints whose rows are equal up to a rounding
-    of relative size r have losses of order r²: the default tolerance is the square of 128 units of the dtype (2.3e-10
+    The loss is quadratic in the differences between posteriors: rows p(· | x) that are equal up to relative rounding
+    errors of size r lose about r² nats. The default tolerance is therefore the square of 128 units of rounding (2.3e-10
     nats in float32, 8e-28 in float64).
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
       encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats).
       num_codes: size of the code alphabet, for integer codes; as many as X has symbols if None.
-      tolerance: the largest loss, in nats, that counts as none.
+      tolerance: the largest loss, in nats, that counts as zero.
 
     Returns:
       Booleans, shape ``[...]``.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or ``encoder`` neither integers nor floats.
-      ValueError: if the encoder's rows are not X's symbols, or a concrete code lies outside 0 … num_codes − 1.
 
     Source:
       arXiv:2405.20452, Definition 2 and Theorem 1.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
-      >>> bool(is_sufficient(joint, jnp.array([0, 1, 1]))), bool(is_sufficient(joint, jnp.array([0, 0, 1])))
-      (True, False)
+      >>> [bool(isjax.is_sufficient(joint, jnp.array(codes))) for codes in ([0, 1, 1], [0, 0, 1])]
+      [True, False]
     """
-    loss = mutual_information_loss(joint, encoder, num_codes=num_codes)
-    return loss <= (float(128 * jnp.finfo(loss.dtype).eps) ** 2 if tolerance is None else tolerance)
+    joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes)
+    tolerance = _checks.check_tolerance(tolerance, (128 * float(jnp.finfo(joint.dtype).eps)) ** 2)
+    return _is_at_most(joint, checked, tolerance)
+
+
+@jax.jit(inline=True)
+def _is_at_most(joint: Array, encoder: Codes | Rows, tolerance: Array | float) -> Array:
+    return encoder.loss(joint) <= tolerance
 
 
 def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) -> Float[Array, "*batch layer"]:
@@ -121,79 +112,79 @@ def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) ->
 
     .. math:: I(X;Y \mid U_L) = \sum_{l=1}^L I(U_{l-1};Y \mid U_l), \qquad X = U_0 \to U_1 \to \dots \to U_L
 
-    Each term is a loss itself, of the code U_l of U_{l−1}: computed directly, not as a difference, so never negative.
+    Each term is the loss of the code U_l of U_{l−1}, computed directly and not as a difference, so it is never
+    negative.
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
-      encoders: codes of X at each layer, 0 … x − 1, shape ``[..., layer, x]``; each layer's are a function of the codes
-        at the layer before. ``compact_codes`` and ``activation_codes`` make codes that are small enough.
+      encoders: codes of X at each layer, in 0 … x − 1, shape ``[..., layer, x]``; each layer's code is a function of
+        the code of the layer before. ``compact_codes`` and ``activation_codes`` give codes in this range.
 
     Returns:
       The losses, shape ``[..., layer]``; their sum is the loss of the last layer. NaN at a layer whose traced codes are
-      outside the alphabet, or no function of those before.
+      out of range, or not a function of those before.
 
     Raises:
-      TypeError: if ``joint`` does not hold floats, or ``encoders`` not integers: the sum needs deterministic encoders.
-      ValueError: if the codes are not of X's symbols, or, where they are concrete, outside 0 … x − 1 or no function of
-        the codes at the layer before.
+      TypeError: if ``encoders`` does not hold integers: the sum needs deterministic encoders.
+      ValueError: if concrete codes of a layer are not a function of those of the layer before.
 
     Source:
       arXiv:2405.20452, Theorem 6.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> joint = jnp.array([[0.25, 0.0], [0.0, 0.25], [0.125, 0.125], [0.125, 0.125]])
-      >>> losses = layerwise_loss(joint, jnp.array([[0, 1, 2, 2], [0, 1, 1, 1]]))
+      >>> losses = isjax.layerwise_loss(joint, jnp.array([[0, 1, 2, 2], [0, 1, 1, 1]]))
       >>> [round(float(loss), 3) for loss in losses]
       [0.0, 0.131]
     """
-    encoders = jnp.asarray(encoders)
-    _checks.deterministic(encoders, "encoders")
-    if encoders.ndim < 2 or encoders.shape[-2] == 0:
-        raise ValueError(f"encoders must have shape [..., layer, x], got shape {encoders.shape}")
-    joint, encoders, _ = _checks.joint_and_encoder(joint, encoders, None, name="encoders", num_axes=2)
-    if _checks.is_concrete(encoders):
-        _refuse_broken_chain(encoders)
-    joint, encoders = _checks.one_rank(joint=(joint, 2), encoders=(encoders, 2))
-    return jnp.vectorize(lambda *one: chain_losses(*one)[0], signature="(x,y),(l,x)->(l)")(joint, encoders)
+    joint = _checks.as_probabilities(joint, "joint", axes="x y")
+    num_symbols, shape = joint.shape[-2], np.shape(encoders)
+    if len(shape) < 2 or shape[-2] == 0:
+        raise ValueError(f"encoders must have shape [..., layer, x], got shape {shape}")
+    if shape[-1] != num_symbols:
+        raise ValueError(
+            f"encoders has {shape[-1]} rows, but X has {num_symbols} symbols in joint of shape {joint.shape}"
+        )
+    codes = _checks.as_codes(encoders, num_symbols, "encoders")
+    _checks.broadcast_batch(joint=(joint, 2), encoders=(codes, 2))
+    if _checks.is_concrete(codes):
+        _check_chain(codes)
+    return _chain_losses(joint, codes)
 
 
-def chain_losses(
-    joint: Float[Array, "x y"], encoders: Int[Array, "layer x"], *, base: float | None = None
-) -> tuple[Float[Array, "layer"], Bool[Array, "layer"]]:
-    """Each layer's own loss, NaN where its codes are no function of those before, and whether they are."""
+@jax.jit(inline=True)
+def _chain_losses(joint: Array, encoders: Array) -> Array:
+    def of_chain(joint: Array, encoders: Array) -> Array:
+        inputs = jnp.arange(encoders.shape[-1], dtype=encoders.dtype)
+        return jax.vmap(of_layer, (None, 0, 0))(joint, encoders, jnp.concatenate([inputs[None], encoders[:-1]]))
 
-    def layer(codes: Array, before: Array) -> tuple[Array, Array]:
-        of_code, is_function = _as_function(codes, before)
-        joint_before = pushforward_unchecked(joint, before, before.size)
-        return nan_where(~is_function, mutual_information_loss(joint_before, of_code, base=base)), is_function
+    def of_layer(joint: Array, codes: Array, before: Array) -> Array:
+        num_codes = codes.size
+        code_of_code, is_function = _checks.factor_through(codes, before)
+        loss = Codes(code_of_code, num_codes).loss(Codes(before, num_codes).pushforward(joint))
+        return nan_where(~is_function, loss)
 
-    inputs = jnp.arange(encoders.shape[-1], dtype=encoders.dtype)
-    return jax.vmap(layer)(encoders, jnp.concatenate([inputs[None], encoders[:-1]]))
-
-
-def _as_function(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int[Array, "x"], Bool[Array, ""]]:
-    """Codes as a function of the codes before, and whether they are one; a code that does not occur goes to 0."""
-    of_code = jnp.maximum(jax.ops.segment_max(codes, before, codes.size), 0)
-    return of_code, jnp.all(of_code[jnp.clip(before, 0, codes.size - 1)] == codes)
+    joint, encoders = _checks.align_batches(joint=(joint, 2), encoders=(encoders, 2))
+    return jnp.vectorize(of_chain, signature="(x,y),(l,x)->(l)")(joint, encoders)
 
 
-def _refuse_broken_chain(encoders: Int[Array, "*batch layer x"]) -> None:
+def _check_chain(encoders: Int[Array, "*batch layer x"]) -> None:
     with jax.ensure_compile_time_eval():
-        is_function = jnp.vectorize(_as_function, signature="(x),(x)->(x),()")(
-            encoders[..., 1:, :], encoders[..., :-1, :]
-        )[1]
+        is_function = _are_functions(encoders[..., 1:, :], encoders[..., :-1, :])
     broken = np.argwhere(~np.asarray(is_function))
     if broken.size:
         layer = int(broken[0, -1]) + 1
-        raise ValueError(f"encoders must form a chain, but layer {layer} is no function of layer {layer - 1}")
+        raise ValueError(f"encoders must form a chain, but layer {layer} is not a function of layer {layer - 1}")
+
+
+@jax.jit
+def _are_functions(codes: Array, before: Array) -> Array:
+    return jnp.vectorize(lambda *layers: _checks.factor_through(*layers)[1], signature="(x),(x)->()")(codes, before)
 
 
 class FunctionalRepresentation(NamedTuple):
-    """Y = outcome[W, U] with a noise W that is independent of U.
-
-    Source:
-      arXiv:2405.20452, Theorem 1.
-    """
+    """Y = outcome[W, U] with a noise W that is independent of U."""
 
     noise: Float[Array, "*batch w"]
     """Distribution of W."""
@@ -206,8 +197,8 @@ def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> Functio
 
     .. math:: p(y \mid u) = \sum_w p(w)\, 1\{f(w, u) = y\}
 
-    The distribution functions of all rows cut [0, 1] into |U|(|Y| − 1) + 1 intervals, some of them empty; W is the
-    interval that a uniform number falls into, and f(w, u) the y whose step of row u holds that interval.
+    The distribution functions of all rows cut [0, 1] into |U|(|Y| − 1) + 1 intervals, some of them empty. W is the
+    interval that a uniform number falls into, and f(w, u) the y whose step of row u contains that interval.
 
     Args:
       kernel: rows p(y | u), shape ``[..., u, y]``.
@@ -216,20 +207,20 @@ def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> Functio
       ``FunctionalRepresentation(noise, outcome)`` of shapes ``[..., w]`` and ``[..., w, u]`` with
       w = |U|(|Y| − 1) + 1.
 
-    Raises:
-      TypeError: if ``kernel`` does not hold floats.
-      ValueError: if it has fewer than two axes.
-
     Source:
       arXiv:2405.20452, Theorem 1.
 
     Examples:
-      >>> noise, outcome = functional_representation(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
+      >>> import isjax, jax.numpy as jnp
+      >>> noise, outcome = isjax.functional_representation(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
       >>> noise.tolist(), outcome.tolist()
       ([0.25, 0.25, 0.5], [[0, 0], [0, 1], [1, 1]])
     """
-    kernel = _checks.probabilities(kernel, "kernel", axes="u y")
+    return _functional_representation(_checks.as_probabilities(kernel, "kernel", axes="u y"))
 
+
+@jax.jit(inline=True)
+def _functional_representation(kernel: Array) -> FunctionalRepresentation:
     def one(kernel: Array) -> tuple[Array, Array]:
         steps = distribution_function(kernel, 1)[:, :-1]
         ends = jnp.sort(jnp.concatenate([steps.ravel(), jnp.ones(1, steps.dtype)]))
@@ -240,18 +231,14 @@ def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> Functio
 
 
 class RiskDecomposition(NamedTuple):
-    """The cross-entropy risk of a decoder of U, in three parts of which none is negative; in the unit of ``base``.
-
-    Source:
-      arXiv:2405.20452, Theorem 4.
-    """
+    """The cross-entropy risk of a decoder of U in three non-negative parts, in the unit of ``base``."""
 
     conditional_entropy: Float[Array, "*batch"]
-    """H(Y|X): what no learner can avoid."""
+    """H(Y|X): the risk of the best predictor from X."""
     encoder_bias: Float[Array, "*batch"]
-    """I(X;Y|U): what no decoder of U can avoid."""
+    """I(X;Y|U): the least excess risk of any decoder of U."""
     decoder_error: Float[Array, "*batch"]
-    """D(p(y|u) ‖ q(y|u)) in the mean over U: what this decoder has not learnt."""
+    """D(p(y|u) ‖ q(y|u)) in the mean over U: what this decoder has not learned."""
 
     @property
     def risk(self) -> Float[Array, "*batch"]:
@@ -260,7 +247,7 @@ class RiskDecomposition(NamedTuple):
 
     @property
     def excess_risk(self) -> Float[Array, "*batch"]:
-        """The risk above H(Y|X), that of the best predictor from X."""
+        """The risk minus H(Y|X)."""
         return self.encoder_bias + self.decoder_error
 
 
@@ -269,19 +256,19 @@ def risk_decomposition(
     log_decoder: Float[ArrayLike, "*#batch u y"],
     encoder: Encoder | None = None,
     *,
-    base: float | None = None,
+    base: Real | None = None,
 ) -> RiskDecomposition:
-    r"""Cross-entropy risk of a decoder, split exactly into what X, the encoder and the decoder answer for.
+    r"""Cross-entropy risk of a decoder, decomposed exactly into the parts due to X, the encoder and the decoder.
 
     .. math:: \mathbb E[-\log q(Y \mid U)] = H(Y \mid X) + I(X;Y \mid U) + D(p_{Y|U} \,\|\, q \mid p_U)
 
-    Exact, from the joint distribution: no test set. The decoder error is summed from log-probabilities: infinite where
-    log q = −inf at a pair (u, y) with mass, and not where q merely underflows. The risk's derivative in log q is
-    p(u) (q − p(y | u)).
+    It is exact, from the joint distribution: no test set is needed. The decoder error is summed from log-probabilities:
+    infinite where log q = −inf at a pair (u, y) with mass, and finite where q merely underflows. The derivative of the
+    risk in log q is p(u) (q − p(y | u)).
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
-      log_decoder: natural logarithms log q(y | u), rows of probabilities that sum to one, shape ``[..., u, y]``.
+      log_decoder: natural logarithms log q(y | u) of rows that sum to one, shape ``[..., u, y]``.
       encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats); U = X if None.
       base: base of the logarithm in which the parts are given; nats if None.
 
@@ -289,41 +276,44 @@ def risk_decomposition(
       ``RiskDecomposition(conditional_entropy, encoder_bias, decoder_error)``, each of shape ``[...]``, with the
       properties ``risk`` and ``excess_risk``.
 
-    Raises:
-      TypeError: if ``joint`` or ``log_decoder`` does not hold floats, or ``encoder`` neither integers nor floats.
-      ValueError: if the encoder's rows are not X's symbols, the decoder's rows not the codes or its columns not Y's
-        symbols, a concrete code lies outside the decoder's rows, or ``base`` is not greater than 1.
-
     Source:
       arXiv:2405.20452, Theorem 4.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
-      >>> parts = risk_decomposition(joint, jnp.log(jnp.array([[0.5, 0.5], [0.5, 0.5]])), jnp.array([0, 1, 1]), base=2)
+      >>> uniform = jnp.log(jnp.full((2, 2), 0.5))
+      >>> parts = isjax.risk_decomposition(joint, uniform, jnp.array([0, 1, 1]), base=2)
       >>> [round(float(part), 6) for part in (*parts, parts.risk)]
       [0.0, 0.0, 1.0, 1.0]
     """
-    joint = _checks.probabilities(joint, "joint", axes="x y")
-    log_q = _checks.probabilities(log_decoder, "log_decoder", axes="u y")
-    num_symbols, num_classes = joint.shape[-2:]
-    num_codes = log_q.shape[-2]
-    if log_q.shape[-1] != num_classes:
-        raise ValueError(f"log_decoder has {log_q.shape[-1]} columns, but Y has {num_classes} symbols in joint")
+    joint = _checks.as_probabilities(joint, "joint", axes="x y")
+    log_decoder = _checks.as_reals(log_decoder, "log_decoder", axes="u y")
+    num_codes, num_classes = log_decoder.shape[-2:]
+    if num_classes != joint.shape[-1]:
+        raise ValueError(f"log_decoder has {num_classes} columns, but Y has {joint.shape[-1]} symbols in joint")
     if encoder is None:
-        if num_codes != num_symbols:
-            raise ValueError(f"log_decoder has {num_codes} rows, but X has {num_symbols} symbols in joint")
-        bias, joint_uy = jnp.zeros(joint.shape[:-2], joint.dtype), joint
+        if num_codes != joint.shape[-2]:
+            raise ValueError(f"log_decoder has {num_codes} rows, but X has {joint.shape[-2]} symbols in joint")
+        checked = None
     else:
-        joint, codes, size = _checks.joint_and_encoder(joint, encoder, _codes_of_decoder(encoder, num_codes))
-        if size != num_codes:
-            raise ValueError(f"log_decoder has {num_codes} rows, but encoder has {size} codes")
-        bias = mutual_information_loss(joint, codes, num_codes=num_codes, base=base)
-        joint_uy = pushforward_unchecked(joint, codes, num_codes)
-    _checks.batch_shape(joint=(joint_uy, 2), log_decoder=(log_q, 2))
-    error = in_base(divergence_from_log(*jnp.broadcast_arrays(joint_uy, log_q)), base)
-    return RiskDecomposition(*jnp.broadcast_arrays(conditional_entropy(joint, base=base), bias, error))
+        is_codes = jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
+        joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes if is_codes else None)
+        if checked.num_codes != num_codes:
+            raise ValueError(f"log_decoder has {num_codes} rows, but encoder has {checked.num_codes} codes")
+        _checks.broadcast_batch(encoder=(checked.array, checked.num_axes), log_decoder=(log_decoder, 2))
+    _checks.broadcast_batch(joint=(joint, 2), log_decoder=(log_decoder, 2))
+    return _risk_decomposition(joint, log_decoder, checked, base=_checks.check_base(base))
 
 
-def _codes_of_decoder(encoder: ArrayLike, num_codes: int) -> int | None:
-    """The size of the code alphabet as the decoder's rows give it; a stochastic encoder has its own."""
-    return num_codes if _checks.is_deterministic(jnp.asarray(encoder)) else None
+@jax.jit(inline=True, static_argnames="base")
+def _risk_decomposition(
+    joint: Array, log_decoder: Array, encoder: Codes | Rows | None, *, base: float | None
+) -> RiskDecomposition:
+    bias = jnp.zeros(joint.shape[:-2], joint.dtype) if encoder is None else encoder.loss(joint)
+    joint_uy = joint if encoder is None else encoder.pushforward(joint)
+    aligned = _checks.align_batches(joint=(joint_uy, 2), log_decoder=(log_decoder, 2))
+    error = divergence_from_log(*jnp.broadcast_arrays(*aligned))
+    parts = conditional_entropy(joint), bias, error
+    batch = jnp.broadcast_shapes(*(part.shape for part in parts))
+    return RiskDecomposition(*(in_base(jnp.broadcast_to(part, batch), base) for part in parts))

@@ -85,16 +85,16 @@ class SweepSpec:
         object.__setattr__(self, "hidden", tuple(tuple(widths) for widths in self.hidden))
         for widths in self.hidden:
             MLP(tuple(widths), num_classes=1)
-        lengths = tuple(_checks.count(n, "lengths") for n in self.lengths)
+        lengths = tuple(_checks.check_integer(n, "lengths") for n in self.lengths)
         object.__setattr__(self, "lengths", lengths)
         object.__setattr__(self, "_max_length", max(lengths))
         for rate in self.learning_rates:
             if not (rate > 0 and math.isfinite(rate)):
                 raise ValueError(f"learning_rates must be positive and finite, got {rate}")
         object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in self.learning_rates))
-        _checks.count(self.num_seeds, "num_seeds")
+        _checks.check_integer(self.num_seeds, "num_seeds")
         if self.chunk_size is not None:
-            _checks.count(self.chunk_size, "chunk_size")
+            _checks.check_integer(self.chunk_size, "chunk_size")
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
         self.train_configs  # noqa: B018  (they check the rest)
 
@@ -361,4 +361,4 @@ def configure_cpu(num_devices: int | None = None) -> None:
     """
     if num_devices is None:
         num_devices = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", _checks.count(num_devices, "num_devices"))
+    jax.config.update("jax_num_cpu_devices", _checks.check_integer(num_devices, "num_devices"))

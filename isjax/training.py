@@ -74,15 +74,15 @@ class TrainConfig:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        _checks.count(self.batch_size, "batch_size")
-        _checks.count(self.num_evals, "num_evals")
-        _checks.one_of_two(num_steps=self.num_steps, num_epochs=self.num_epochs)
+        _checks.check_integer(self.batch_size, "batch_size")
+        _checks.check_integer(self.num_evals, "num_evals")
+        _checks.check_exactly_one(num_steps=self.num_steps, num_epochs=self.num_epochs)
         if self.num_steps is not None and self.num_evals > self.num_steps:
             raise ValueError(f"num_evals={self.num_evals}, but there are only num_steps={self.num_steps} steps")
-        _checks.one_of(self.sampling, "sampling", ("fixed", "replacement"))
-        _checks.one_of(self.schedule, "schedule", tuple(_SCHEDULES))
+        _checks.check_one_of(self.sampling, "sampling", ("fixed", "replacement"))
+        _checks.check_one_of(self.schedule, "schedule", tuple(_SCHEDULES))
         if self.max_length is not None:
-            _checks.count(self.max_length, "max_length")
+            _checks.check_integer(self.max_length, "max_length")
 
 
 _SCHEDULES: dict[str, Callable[[Array], Array]] = {

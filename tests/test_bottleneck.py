@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
-from isjax.bottleneck import quantizers_up_to
+from isjax.quantizers import quantizers_up_to
 from tests.oracles import bottleneck as oracle
 from tests.strategies import masses
 
@@ -71,7 +71,7 @@ def test_solution_leaves_the_trivial_one_at_the_inverse_square_of_the_correlatio
     np.testing.assert_allclose(found.complexity[4:], expected[2:], atol=2e-4)
 
 
-def test_solution_obeys_its_equations(dtype):
+def test_solution_obeys_itsequations(dtype):
     """p(u|x) ∝ p(u) exp(−β D), and its parts are what they are called."""
     joints, betas = random_joints(6, 6, 3).astype(dtype), np.array([1.3, 2, 4, 8, 20, 100], dtype)
     found = solve_six(keys(6), joints, betas)

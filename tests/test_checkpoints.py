@@ -23,7 +23,8 @@ import pytest
 import xarray as xr
 
 import isjax
-from isjax import blocks, checkpoints, cli, results, runner
+from isjax.cli import main as cli
+from isjax.study import blocks, checkpoints, results, runner
 
 SPEC = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6, num_evals=2
@@ -395,7 +396,7 @@ WORDS = [
     *"--num-seeds 2 --num-evals 3 --lengths".split(),
     *LENGTHS,
 ]
-CHILD = "import isjax.blocks, isjax.cli; isjax.blocks.MOST_STEPS = 1; isjax.cli.main()"
+CHILD = "import isjax.study.blocks, isjax.cli; isjax.study.blocks.MOST_STEPS = 1; isjax.cli.main()"
 
 
 @pytest.fixture(scope="module")

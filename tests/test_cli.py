@@ -8,7 +8,8 @@ from subprocess import PIPE
 import pytest
 
 import isjax
-from isjax import cli, results
+from isjax.cli import main as cli
+from isjax.study import results
 
 SMALL_GRID = "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3".split()
 SMALL = [*SMALL_GRID, "--num-inputs", "4", "--num-relevant", "2"]

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from isjax import cli, measurement
+from isjax.cli import main as cli
+from isjax.estimation import measurement
 
 QUICK = ["--num-resamples", "20", "--num-permutations", "49"]
 

@@ -20,7 +20,8 @@ import pytest
 import xarray as xr
 
 import isjax
-from isjax import blocks, cli, results, runner
+from isjax.cli import main as cli
+from isjax.study import blocks, results, runner
 
 SPEC = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 12, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6000, num_evals=2
@@ -236,9 +237,9 @@ PROCESS = """
 import json, sys, jax
 address, index, folder = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(index))
-import numpy as np, isjax, isjax.blocks
-from isjax import runner
-isjax.blocks.MOST_STEPS = 1
+import numpy as np, isjax, isjax.study.blocks
+from isjax.study import runner
+isjax.study.blocks.MOST_STEPS = 1
 source = isjax.sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
 spec = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 12, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6000, num_evals=2

@@ -9,9 +9,9 @@ from hypothesis import given
 from jax.sharding import PartitionSpec
 
 import isjax
+from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import encoders, joints, masses
-from tests.test_measures import close, jitted
 
 pytestmark = pytest.mark.usefixtures("strict")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import isjax
-from isjax import cli
+from isjax.cli import main as cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

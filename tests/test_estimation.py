@@ -10,10 +10,8 @@ import pytest
 import scipy.stats
 
 import isjax
-from isjax import estimation
+from tests.helpers import equations, jitted
 from tests.oracles import estimation as oracle
-from tests.test_measures import jitted
-from tests.test_sufficiency import _equations
 
 pytestmark = pytest.mark.usefixtures("strict")
 METHODS = ("plug_in", "miller_madow", "grassberger", "chao_shen", "james_stein")
@@ -165,7 +163,7 @@ def test_thousand_symbols_each_never_make_a_dense_array():
     test = functools.partial(isjax.sufficiency_test, shape=shape, num_permutations=4096)
     for f, args in ((measure, ()), (test, (KEY,))):
         jaxpr = jax.make_jaxpr(f)(*args, *samples(9, shape, n))
-        sizes = [math.prod(v.aval.shape) for e in _equations(jaxpr.jaxpr) for v in e.outvars]
+        sizes = [math.prod(v.aval.shape) for e in equations(jaxpr.jaxpr) for v in e.outvars]
         assert max(sizes) <= 2**21
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from tests.scripts import load
+from tests.helpers import load
 
 
 def test_learned_encoder(tmp_path, capsys):

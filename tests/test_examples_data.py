@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.scripts import load
+from tests.helpers import load
 
 
 def test_a_classifier_of_codes_does_worse_by_what_the_encoder_loses(figure, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.scripts import load
+from tests.helpers import load
 
 
 def test_an_encoder_is_learnt_anew_when_the_source_has_drifted_and_not_before(figure):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.scripts import load
+from tests.helpers import load
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """The examples of the theorems: what they show holds at a smaller size too, and is gone under their nulls."""
 
-from tests.scripts import load
+from tests.helpers import load
 
 
 def test_the_excess_risk_of_a_trained_decoder_tends_to_the_loss_of_its_encoder_from_above(figure, capsys):

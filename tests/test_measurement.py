@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from isjax import estimation, measurement
+from isjax.estimation import estimators as estimation
+from isjax.estimation import measurement
 from tests.oracles import estimation as oracle
 
 NUM = 400

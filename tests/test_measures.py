@@ -16,24 +16,13 @@ from jax.sharding import PartitionSpec
 
 import isjax
 from tests.cases import MEASURES, ONE_OF_EACH, Case
+from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import distributions, joints, kernels, masses
 
 pytestmark = pytest.mark.usefixtures("strict")
 measures = pytest.mark.parametrize("case", MEASURES, ids=str)
 WITH_BATCH = [case for case in ONE_OF_EACH if len(case.shapes[0]) < 3 or case.name.startswith("conditional")]
-
-
-@functools.cache
-def jitted(f, *_, **options):
-    """One program a function, whatever the example."""
-    return jax.jit(functools.partial(f, **options))
-
-
-def close(dtype, scale=64):
-    """Tolerances of some units of rounding; in double precision the brute force has its own."""
-    eps = scale * float(jnp.finfo(dtype).eps) * (8 if dtype == "float64" else 1)
-    return {"rtol": eps, "atol": eps}
 
 
 def each(case: Case, arrays):

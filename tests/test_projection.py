@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 import isjax
+from tests.helpers import jitted
 from tests.oracles import information as oracle
 from tests.strategies import codes, distributions, joints, kernels, masses
-from tests.test_measures import jitted
 
 pytestmark = pytest.mark.usefixtures("strict")
 theorem = hypothesis.given

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import isjax
-from isjax import blocks, results, runner
+from isjax.study import blocks, results, runner
 
 SPEC = isjax.SweepSpec(
     hidden=((8,), (6, 5)),
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_what_was_there(study, tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write_whole(path, fails)
+        results.write_atomically(path, fails)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["study.nc"]
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import strategies as st
 
 import isjax
+from tests.helpers import close, equations, jitted
 from tests.oracles import information as oracle
 from tests.strategies import codes, distributions, encoders, joints, kernels, masses
-from tests.test_measures import close, jitted
 
 pytestmark = pytest.mark.usefixtures("strict")
 theorem = hypothesis.given
@@ -142,7 +142,7 @@ def test_many_inputs_and_codes_never_make_a_dense_array():
     encoder = rng.integers(0, num_codes, num_symbols)
     measure = functools.partial(isjax.mutual_information_loss, num_codes=num_codes)
     jaxpr = jax.make_jaxpr(jax.value_and_grad(measure))(joint, encoder)
-    sizes = [math.prod(v.aval.shape) for e in _equations(jaxpr.jaxpr) for v in e.outvars]
+    sizes = [math.prod(v.aval.shape) for e in equations(jaxpr.jaxpr) for v in e.outvars]
     assert len(sizes) > 50
     assert max(sizes) <= num_symbols * 4
     value, gradient = jax.jit(jax.value_and_grad(measure))(joint, encoder)
@@ -151,14 +151,6 @@ def test_many_inputs_and_codes_never_make_a_dense_array():
     joint_uy = np.zeros((num_codes, 4))
     np.add.at(joint_uy, encoder, joint)
     np.testing.assert_allclose(value, oracle.mutual_information(joint) - oracle.mutual_information(joint_uy), rtol=1e-5)
-
-
-def _equations(jaxpr):
-    """Those of a program and of the programs within."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            yield from _equations(inner)
 
 
 # --- layers -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import isjax
-from isjax import tables
+from isjax.data import columns
 
 KEY, JOINT = jax.random.key(0), np.full((3, 2), 1 / 6, "f4")
 BETAS = np.array([1.0, 2.0], "f4")
@@ -69,4 +69,4 @@ def test_more_than_two_classes():
 def test_what_becomes_of_a_missing_value():
     message = "missing must be one of 'refuse', 'drop', 'symbol', got 'ignore'"
     with pytest.raises(ValueError, match=message):
-        tables.read("data.csv", ["a"], missing="ignore")
+        columns.read("data.csv", ["a"], missing="ignore")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import isjax
-from isjax import results, runner
+from isjax.study import results, runner
 
 SPARSE = {"num_inputs": 4, "num_relevant": 2, "num_classes": 4, "discrimination": 0.8}
 

@@ -1,7 +1,5 @@
 """What the theory refuses, and in which words."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +7,12 @@ import pytest
 
 import isjax
 from isjax import _checks
+from tests.helpers import refused
 
 P, JOINT, TRIPLE = np.full(4, 0.25, "f4"), np.full((3, 2), 1 / 6, "f4"), np.full((2, 2, 2), 1 / 8, "f4")
 CODES, ROWS = np.array([0, 1, 1]), np.full((3, 2), 0.5, "f4")
 KEY = jax.random.key(0)
 LOG_Q = np.log(np.full((2, 2), 0.5, "f4"))
-
-
-def refused(error, message, f, *args, **options):
-    with pytest.raises(error, match="^" + re.escape(message)):
-        f(*args, **options)
 
 
 # Every name with what it takes, which is right: the tests put one wrong thing in the place of one of these.

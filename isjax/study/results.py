@@ -1,6 +1,5 @@
 """Results with named axes: built, saved and loaded. Reading a file needs nothing but xarray."""
 
-import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -8,8 +7,7 @@ import io
 import json
 import os
 import platform
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
+from isjax._shell.files import write_atomically
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
 __all__ = ["best_excess_risk", "load", "problems_by_source", "samples_to_reach", "save", "to_dataset"]
@@ -50,11 +49,11 @@ def to_dataset(
       arXiv:2405.20452, Theorem 4.
 
     Examples:
-      >>> import isjax.results
+      >>> import isjax.study.results
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
       >>> result = sweep(jax.random.key(1), [source.problem("biased")], spec)
-      >>> isjax.results.to_dataset(result, ["mine / biased"], spec).encoder_bias.dims
+      >>> isjax.study.results.to_dataset(result, ["mine / biased"], spec).encoder_bias.dims
       ('problem',)
     """
     if len(problems) != result.decoder_error.shape[0]:
@@ -112,11 +111,11 @@ def best_excess_risk(study: xr.Dataset) -> xr.DataArray:
       Nats, over (problem, hidden, batch_size, length, seed).
 
     Examples:
-      >>> import isjax.runner, isjax.results
+      >>> import isjax.study.runner, isjax.study.results
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
-      >>> study = isjax.runner.run(jax.random.key(1), {"mine / biased": source.problem("biased")}, spec)
-      >>> isjax.results.best_excess_risk(study).dims
+      >>> study = isjax.study.runner.run(jax.random.key(1), {"mine / biased": source.problem("biased")}, spec)
+      >>> isjax.study.results.best_excess_risk(study).dims
       ('problem', 'hidden', 'batch_size', 'length', 'seed')
     """
     along_run = study["excess_risk"].min("evaluation")
@@ -134,9 +133,9 @@ def problems_by_source(study: xr.Dataset) -> dict[str, dict[str, str]]:
       ``{source: {encoder: problem}}``.
 
     Examples:
-      >>> import xarray, isjax.results
+      >>> import xarray, isjax.study.results
       >>> study = xarray.Dataset(coords={"problem": ["a / identity", "a / biased"]})
-      >>> isjax.results.problems_by_source(study)
+      >>> isjax.study.results.problems_by_source(study)
       {'a': {'identity': 'a / identity', 'biased': 'a / biased'}}
     """
     sources: dict[str, dict[str, str]] = {}
@@ -157,9 +156,9 @@ def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
       Lengths, over the other dimensions; NaN where the target is not reached, the shortest length where it is at once.
 
     Examples:
-      >>> import xarray, isjax.results
+      >>> import xarray, isjax.study.results
       >>> risk = xarray.DataArray([0.4, 0.1], dims="length", coords={"length": [100, 400]})
-      >>> round(float(isjax.results.samples_to_reach(risk, 0.2)))
+      >>> round(float(isjax.study.results.samples_to_reach(risk, 0.2)))
       200
     """
 
@@ -193,18 +192,18 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
       OSError: if it cannot be written.
 
     Examples:
-      >>> import tempfile, xarray, isjax.results
-      >>> study = xarray.Dataset({"a": 1}, attrs={"format": isjax.results.FORMAT})
+      >>> import tempfile, xarray, isjax.study.results
+      >>> study = xarray.Dataset({"a": 1}, attrs={"format": isjax.study.results.FORMAT})
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = isjax.results.save(study, folder + "/study.nc")
-      ...     print(int(isjax.results.load(path)["a"]))
+      ...     path = isjax.study.results.save(study, folder + "/study.nc")
+      ...     print(int(isjax.study.results.load(path)["a"]))
       1
     """
     checked = study.assign_attrs(checksum=_checksum(study))
     content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
     with h5netcdf.File(content, "w") as file:
         checked.dump_to_store(H5NetCDFStore(file))
-    return write_whole(path, lambda beside: beside.write_bytes(content.getvalue()))
+    return write_atomically(path, lambda beside: beside.write_bytes(content.getvalue()))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -221,8 +220,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
       ValueError: if it is not a study of isjax, or is damaged: a byte that changed is found.
 
     Examples:
-      >>> import isjax.results
-      >>> isjax.results.load("nowhere.nc")
+      >>> import isjax.study.results
+      >>> isjax.study.results.load("nowhere.nc")
       Traceback (most recent call last):
       ...
       FileNotFoundError: there is no file nowhere.nc
@@ -258,35 +257,3 @@ def _content(values: np.ndarray) -> list[Any]:
     if values.dtype.kind in "biufc":
         return [values.dtype.str, values.shape, hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()]
     return ["text", values.shape, values.tolist()]
-
-
-def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Has a file written beside its place, flushes it to the disk, then renames it."""
-    path = Path(path)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        write(Path(beside))
-        os.chmod(beside, 0o666 & ~_umask())
-        _flush(beside, os.O_RDWR)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # not every system can
-        _flush(path.parent, os.O_RDONLY)  # the name, too
-    return path
-
-
-def _flush(path: str | os.PathLike[str], mode: int) -> None:
-    handle = os.open(path, mode)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import isjax
-from isjax import tables
+from isjax.data import columns
 
 ROWS = [("cat", 4, 1.0, True), ("bird", 2, 2.0, False), ("cat", 10, 2.0, True), ("ant", 4, 1.0, False)]
 
@@ -34,7 +34,7 @@ def frame(**changed):
 
 
 def test_words_numbers_and_truth_values_are_symbols(write):
-    table = tables.read(write(frame()), ["kind", "legs", "whole", "truth"])
+    table = columns.read(write(frame()), ["kind", "legs", "whole", "truth"])
     assert table.num_rows == 4
     assert table.num_dropped == 0
     expected = {
@@ -55,28 +55,28 @@ def test_missing_values_are_refused_dropped_or_a_symbol(write, column):
     values = frame()[column].to_list()
     path = write(frame(**{column: [values[0], None, *values[2:]]}))
     with pytest.raises(ValueError, match=f"^column '{column}' misses 1 of 4 values: leave those rows out"):
-        tables.read(path, [column, "truth"])
-    dropped = tables.read(path, [column, "truth"], missing="drop")
+        columns.read(path, [column, "truth"])
+    dropped = columns.read(path, [column, "truth"], missing="drop")
     assert (dropped.num_rows, dropped.num_dropped) == (3, 1)
     assert dropped.columns["truth"].codes.tolist() == [1, 1, 0]
-    kept = tables.read(path, [column, "truth"], missing="symbol").columns[column]
+    kept = columns.read(path, [column, "truth"], missing="symbol").columns[column]
     assert kept.labels == (*dropped.columns[column].labels, "(missing)")
     assert kept.codes[1] == kept.num_symbols - 1
-    assert tables.read(path, ["truth"]).num_rows == 4  # other columns are not looked at
+    assert columns.read(path, ["truth"]).num_rows == 4  # other columns are not looked at
 
 
 def test_not_a_number_is_missing(tmp_path):
     frame(whole=[1.0, float("nan"), 2.0, 2.0]).write_parquet(tmp_path / "data.parquet")
-    assert tables.read(tmp_path / "data.parquet", ["whole"], missing="drop").num_dropped == 1
+    assert columns.read(tmp_path / "data.parquet", ["whole"], missing="drop").num_dropped == 1
 
 
 def test_an_empty_word_in_quotes_is_a_word(tmp_path):
     (tmp_path / "data.csv").write_text('a,b\n"",1\nx,2\n')
-    assert tables.read(tmp_path / "data.csv", ["a"]).columns["a"].labels == ("", "x")
+    assert columns.read(tmp_path / "data.csv", ["a"]).columns["a"].labels == ("", "x")
 
 
 def test_a_column_of_nothing_but_missing_values_is_constant(write):
-    column = tables.read(write(frame(kind=[None] * 4)), ["kind"], missing="symbol").columns["kind"]
+    column = columns.read(write(frame(kind=[None] * 4)), ["kind"], missing="symbol").columns["kind"]
     assert column.labels == ("(missing)",)
     assert column.codes.tolist() == [0] * 4
 
@@ -95,7 +95,7 @@ def test_a_column_of_nothing_but_missing_values_is_constant(write):
 def test_what_is_not_categorical_is_refused(tmp_path, values, message):
     frame(kind=values).write_parquet(tmp_path / "data.parquet")
     with pytest.raises(ValueError, match="^" + re.escape(message)):
-        tables.read(tmp_path / "data.parquet", ["kind"])
+        columns.read(tmp_path / "data.parquet", ["kind"])
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
@@ -115,41 +115,41 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         ("missing.csv", ValueError, "has no row without a missing value in b"),
     ):
         with pytest.raises(error, match=message):
-            tables.read(tmp_path / name, ["b"], missing="drop")
+            columns.read(tmp_path / name, ["b"], missing="drop")
     with pytest.raises(ValueError, match="has no column 'c', only 'a', 'b'"):
-        tables.read(tmp_path / "head.csv", ["a", "c"])
+        columns.read(tmp_path / "head.csv", ["a", "c"])
 
 
 def test_joint_counts_the_pairs(write):
-    table = tables.read(write(frame()), ["kind", "legs"])
+    table = columns.read(write(frame()), ["kind", "legs"])
     expected = np.zeros((3, 3))
     for kind, legs, _, _ in ROWS:
         expected[("ant", "bird", "cat").index(kind), (2, 4, 10).index(legs)] += 0.25
-    np.testing.assert_array_equal(tables.joint(table, "kind", "legs"), expected)
+    np.testing.assert_array_equal(columns.joint(table, "kind", "legs"), expected)
 
 
 def test_a_joint_that_no_memory_holds_is_refused():
-    column = tables.Column(np.arange(10_000, dtype=np.int32), tuple(map(str, range(10_000))))
+    column = columns.Column(np.arange(10_000, dtype=np.int32), tuple(map(str, range(10_000))))
     with pytest.raises(ValueError, match="10000 and 10000 symbols in 10000 rows, more than 67108864 pairs: is one"):
-        tables.joint(tables.Table({"a": column, "b": column}, 10_000, 0), "a", "b")
+        columns.joint(columns.Table({"a": column, "b": column}, 10_000, 0), "a", "b")
 
 
 def test_codes_are_written_symbol_by_symbol(tmp_path):
     joint = jnp.array([[0.3, 0.0], [0.0, 0.3], [0.2, 0.0], [0.1, 0.1]])
-    column = tables.Column(np.arange(4, dtype=np.int32), ("a", "b,c", "d", "e"))
-    found = tables.best_quantizers(jax.random.key(0), joint, 9)
+    column = columns.Column(np.arange(4, dtype=np.int32), ("a", "b,c", "d", "e"))
+    found = columns.best_quantizers(jax.random.key(0), joint, 9)
     assert len(found) == 4
-    tables.write_codes(column, joint, found, tmp_path / "codes.csv")
+    columns.write_codes(column, joint, found, tmp_path / "codes.csv")
     rows = list(csv.DictReader((tmp_path / "codes.csv").read_text().splitlines()))
     assert [row["symbol"] for row in rows] == ["a", "b,c", "d", "e"]
     assert [row["k=3"] for row in rows] == ["0", "1", "0", "2"]
     assert [row["k=4"] for row in rows] == ["0", "1", "2", "3"]
     information = float(isjax.mutual_information(joint))
     for quantizer in found:
-        entropy, relevance = tables.complexity_and_relevance(joint, quantizer)
+        entropy, relevance = columns.complexity_and_relevance(joint, quantizer)
         assert relevance == pytest.approx(information - float(quantizer.loss), abs=1e-6)
         assert relevance <= entropy + 1e-6
-    grid = tables.quantizer_table(found, information)
+    grid = columns.quantizer_table(found, information)
     assert [list(column.cells)[-1] for column in grid.columns] == [
         "4",
         "0.000000",
@@ -161,7 +161,7 @@ def test_codes_are_written_symbol_by_symbol(tmp_path):
 
 def test_bins_of_a_continuous_column_have_equal_counts_and_keep_the_order(write):
     values = np.random.default_rng(0).normal(size=120)
-    column = tables.read(write(pl.DataFrame({"a": values})), ["a"], bins=4).columns["a"]
+    column = columns.read(write(pl.DataFrame({"a": values})), ["a"], bins=4).columns["a"]
     assert np.bincount(column.codes).tolist() == [29, 30, 30, 31]  # the quantile itself begins the next bin
     assert (np.diff(column.codes[np.argsort(values)]) >= 0).all()
     assert column.labels[0].startswith("to below -0.")
@@ -171,7 +171,7 @@ def test_bins_of_a_continuous_column_have_equal_counts_and_keep_the_order(write)
 def test_bins_leave_levels_ties_and_other_columns_as_they_are(write):
     ties = [0.0] * 90 + [i + 0.5 for i in range(30)]
     frame = pl.DataFrame({"levels": [0.5, 1.0, 2.5] * 40, "ties": ties, "whole": [*range(60)] * 2})
-    table = tables.read(write(frame), ["levels", "ties", "whole"], bins=4)
+    table = columns.read(write(frame), ["levels", "ties", "whole"], bins=4)
     assert table.columns["levels"].labels == ("0.5", "1.0", "2.5")
     assert table.columns["ties"].labels == ("to below 0.5", "0.5 up")  # three quarters are zero
     assert np.bincount(table.columns["ties"].codes).tolist() == [90, 30]
@@ -180,8 +180,8 @@ def test_bins_leave_levels_ties_and_other_columns_as_they_are(write):
 
 def test_a_missing_value_is_in_no_bin(write):
     path = write(pl.DataFrame({"a": [None, *(i + 0.5 for i in range(9))]}))
-    column = tables.read(path, ["a"], missing="symbol", bins=3).columns["a"]
+    column = columns.read(path, ["a"], missing="symbol", bins=3).columns["a"]
     assert column.codes.tolist() == [3, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert column.labels[-1] == "(missing)"
     with pytest.raises(ValueError, match="bins must be at least 2, got 1"):
-        tables.read(path, ["a"], missing="drop", bins=1)
+        columns.read(path, ["a"], missing="drop", bins=1)

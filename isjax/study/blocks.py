@@ -81,11 +81,11 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
       The blocks.
 
     Examples:
-      >>> import isjax.blocks
+      >>> import isjax.study.blocks
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,), (9,)), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> problems = [source.problem("sufficient")]
-      >>> [len(isjax.blocks.blocks(problems, spec, most_steps=n)) for n in (40, 20)]
+      >>> [len(isjax.study.blocks.blocks(problems, spec, most_steps=n)) for n in (40, 20)]
       [2, 4]
     """
     most_steps = MOST_STEPS if most_steps is None else most_steps
@@ -131,13 +131,13 @@ def assemble(
       A ``SweepResult``.
 
     Examples:
-      >>> import isjax.blocks
+      >>> import isjax.study.blocks
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> problems = [source.problem("sufficient")]
-      >>> [block] = isjax.blocks.blocks(problems, spec)
-      >>> part = isjax.blocks.train_block(isjax.blocks.Work.of(jax.random.key(1), problems, block.spec))
-      >>> isjax.blocks.assemble([(block, part.arrays)], 1, spec).risk.shape
+      >>> [block] = isjax.study.blocks.blocks(problems, spec)
+      >>> part = isjax.study.blocks.train_block(isjax.study.blocks.Work.of(jax.random.key(1), problems, block.spec))
+      >>> isjax.study.blocks.assemble([(block, part.arrays)], 1, spec).risk.shape
       (1, 1, 1, 1, 2, 2, 2)
     """
 
@@ -191,11 +191,11 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
       RunError: if this process has other versions than the work's.
 
     Examples:
-      >>> import isjax.blocks
+      >>> import isjax.study.blocks
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
-      >>> work = isjax.blocks.Work.of(jax.random.key(1), [source.problem("sufficient")], spec)
-      >>> isjax.blocks.train_block(work, print).arrays["steps"].shape
+      >>> work = isjax.study.blocks.Work.of(jax.random.key(1), [source.problem("sufficient")], spec)
+      >>> isjax.study.blocks.train_block(work, print).arrays["steps"].shape
       compiling
       training
       (1, 1, 1, 1, 1, 2, 2)
@@ -228,9 +228,9 @@ def settings() -> dict[str, Any]:
       Their values here and now.
 
     Examples:
-      >>> import isjax.blocks
+      >>> import isjax.study.blocks
       >>> with jax.enable_x64(True):
-      ...     isjax.blocks.settings()["jax_enable_x64"]
+      ...     isjax.study.blocks.settings()["jax_enable_x64"]
       True
     """
     names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable")
@@ -244,8 +244,8 @@ def versions() -> dict[str, str]:
       A version for each package.
 
     Examples:
-      >>> import isjax.blocks
-      >>> sorted(isjax.blocks.versions())
+      >>> import isjax.study.blocks
+      >>> sorted(isjax.study.blocks.versions())
       ['flax', 'isjax', 'jax', 'jaxlib', 'optax']
     """
     return {name: version(name) for name in ("isjax", "jax", "jaxlib", "flax", "optax")}

@@ -22,10 +22,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from isjax._shell.files import write_atomically
 from isjax._typing import Array, Key
-from isjax.blocks import Part, RunError, settings, versions
-from isjax.results import write_whole
 from isjax.sources import Problem
+from isjax.study.blocks import Part, RunError, settings, versions
 from isjax.sweeps import SweepSpec
 
 __all__ = ["Checkpoints", "digest", "digest_of_problem", "identify", "locked"]
@@ -48,9 +48,9 @@ def identify(key: Key[Array, ""], problems: Sequence[str], spec: SweepSpec) -> d
       A dictionary that goes through JSON unchanged.
 
     Examples:
-      >>> import isjax.checkpoints
+      >>> import isjax.study.checkpoints
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_steps=10, num_evals=2)
-      >>> identity = isjax.checkpoints.identify(jax.random.key(1), ["ab12"], spec)
+      >>> identity = isjax.study.checkpoints.identify(jax.random.key(1), ["ab12"], spec)
       >>> identity["hidden"], identity["num_steps"]
       ([[8]], 10)
     """
@@ -75,9 +75,9 @@ def digest_of_problem(problem: Problem) -> str:
       64 hexadecimal digits.
 
     Examples:
-      >>> import isjax.checkpoints
+      >>> import isjax.study.checkpoints
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> len({isjax.checkpoints.digest_of_problem(source.problem(encoder)) for encoder in ("identity", "biased")})
+      >>> len({isjax.study.checkpoints.digest_of_problem(source.problem(encoder)) for encoder in ("identity", "biased")})
       2
     """
     arrays = [np.ascontiguousarray(array) for array in problem]
@@ -94,8 +94,8 @@ def digest(described: object) -> str:
       64 hexadecimal digits.
 
     Examples:
-      >>> import isjax.checkpoints
-      >>> isjax.checkpoints.digest({"a": 1, "b": 2}) == isjax.checkpoints.digest({"b": 2, "a": 1})
+      >>> import isjax.study.checkpoints
+      >>> isjax.study.checkpoints.digest({"a": 1, "b": 2}) == isjax.study.checkpoints.digest({"b": 2, "a": 1})
       True
     """
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
@@ -110,10 +110,10 @@ class Checkpoints:
       identities: what determines each block of the study.
 
     Examples:
-      >>> import pathlib, tempfile, numpy as np, isjax.blocks, isjax.checkpoints
-      >>> part = isjax.blocks.Part({"risk": np.zeros(3)}, {"run": 1.5})
+      >>> import pathlib, tempfile, numpy as np, isjax.study.blocks, isjax.study.checkpoints
+      >>> part = isjax.study.blocks.Part({"risk": np.zeros(3)}, {"run": 1.5})
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     blocks = isjax.checkpoints.Checkpoints(pathlib.Path(folder) / "study.blocks", [{"a": 1}, {"a": 2}])
+      ...     blocks = isjax.study.checkpoints.Checkpoints(pathlib.Path(folder) / "study.blocks", [{"a": 1}, {"a": 2}])
       ...     blocks.write(1, part)
       ...     {i: whole.seconds for i, whole in blocks.restore().items()}
       {1: {'run': 1.5}}
@@ -134,7 +134,7 @@ class Checkpoints:
         content = json.dumps(header).encode() + b"\n" + arrays.getvalue()
         checksum = hashlib.sha256(content).hexdigest().encode()
         self.folder.mkdir(exist_ok=True)
-        write_whole(self.path(i), lambda beside: beside.write_bytes(checksum + b"\n" + content))
+        write_atomically(self.path(i), lambda beside: beside.write_bytes(checksum + b"\n" + content))
 
     def restore(self) -> dict[int, Part]:
         """The blocks that are whole; the log says which are, and what is wrong with the others."""
@@ -222,13 +222,13 @@ def locked(folder: Path) -> Iterator[None]:
       RunError: if another run holds it.
 
     Examples:
-      >>> import pathlib, tempfile, isjax.checkpoints
-      >>> with tempfile.TemporaryDirectory() as name, isjax.checkpoints.locked(pathlib.Path(name)):
-      ...     with isjax.checkpoints.locked(pathlib.Path(name)):  # doctest: +ELLIPSIS
+      >>> import pathlib, tempfile, isjax.study.checkpoints
+      >>> with tempfile.TemporaryDirectory() as name, isjax.study.checkpoints.locked(pathlib.Path(name)):
+      ...     with isjax.study.checkpoints.locked(pathlib.Path(name)):  # doctest: +ELLIPSIS
       ...         pass
       Traceback (most recent call last):
       ...
-      isjax.blocks.RunError: another run is writing into the folder ...
+      isjax.study.blocks.RunError: another run is writing into the folder ...
     """
     path = folder / ".isjax.lock"
     while True:

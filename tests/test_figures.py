@@ -7,7 +7,9 @@ import pytest
 import xarray as xr
 
 import isjax
-from isjax import plotting, results, runner
+from isjax.data.figure import bottleneck_figure
+from isjax.study import results, runner
+from isjax.study.figure import study_figure
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def study():
 
 
 def test_a_panel_for_each_network_and_source_with_a_line_for_each_encoder(study):
-    figure = plotting.study_figure(study)
+    figure = study_figure(study)
     assert len(figure.axes) == 4
     risk = results.best_excess_risk(study).isel(batch_size=0)
     first = figure.axes[0]
@@ -36,7 +38,7 @@ def test_a_panel_for_each_network_and_source_with_a_line_for_each_encoder(study)
 
 
 def test_all_lines_and_floors_lie_inside_the_axes(study):
-    figure = plotting.study_figure(study)
+    figure = study_figure(study)
     low, high = figure.axes[0].get_ylim()
     risk = results.best_excess_risk(study).mean("seed")
     assert low < float(risk.min())
@@ -45,7 +47,7 @@ def test_all_lines_and_floors_lie_inside_the_axes(study):
 
 def test_legend_and_labels_are_whole_and_apart_however_few_the_panels(study):
     for part in (study, study.isel(problem=[0, 1, 2]), study.isel(hidden=[0], problem=[3])):
-        figure = plotting.study_figure(part)
+        figure = study_figure(part)
         figure.canvas.draw()
         beside = [axis.yaxis.get_tightbbox() for axis in figure.axes]
         above = [axis.title.get_window_extent() for axis in figure.axes]
@@ -62,12 +64,12 @@ def test_legend_and_labels_are_whole_and_apart_however_few_the_panels(study):
 
 def test_a_floor_of_zero_is_not_drawn(study):
     nothing_lost = study.assign(encoder_bias=xr.zeros_like(study["encoder_bias"]))
-    labels = [text.get_text() for text in plotting.study_figure(nothing_lost).legends[0].get_texts()]
+    labels = [text.get_text() for text in study_figure(nothing_lost).legends[0].get_texts()]
     assert labels == ["X itself", "sufficient U", "biased U", "mine"]
 
 
 def test_risks_of_less_than_a_decade_have_ticks_too(study):
-    axis = plotting.study_figure(study.assign(excess_risk=0.12 + 0.2 * study["excess_risk"].clip(0, 1))).axes[0]
+    axis = study_figure(study.assign(excess_risk=0.12 + 0.2 * study["excess_risk"].clip(0, 1))).axes[0]
     low, high = axis.get_ylim()
     assert high < 10 * low
     assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 2
@@ -75,13 +77,13 @@ def test_risks_of_less_than_a_decade_have_ticks_too(study):
 
 def test_risks_of_zero_are_no_trouble_to_log_axes(study):
     nothing_left = study.assign(excess_risk=xr.zeros_like(study["excess_risk"]))
-    low, high = plotting.study_figure(nothing_left).axes[0].get_ylim()
+    low, high = study_figure(nothing_left).axes[0].get_ylim()
     assert 0 < low < high
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_a_figure_is_written_whole(study, tmp_path, ending):
-    path = plotting.save(plotting.study_figure(study), tmp_path / f"study.{ending}")
+    path = plotting.save(study_figure(study), tmp_path / f"study.{ending}")
     assert path.stat().st_size > 5000
     assert list(tmp_path.iterdir()) == [path]
 
@@ -95,7 +97,7 @@ def curve_of(joint):
 def test_bottleneck_figure_shows_the_curve_from_the_origin_and_the_encoders():
     joint = np.array([[0.4, 0.1], [0.1, 0.4]], "f4")
     curve = curve_of(joint)
-    figure = plotting.bottleneck_figure(curve, [(0.0, 0.0), (0.69, 0.19)], information=0.1927, title="X and Y")
+    figure = bottleneck_figure(curve, [(0.0, 0.0), (0.69, 0.19)], information=0.1927, title="X and Y")
     (axis,) = figure.axes
     lines = {line.get_label(): line for line in axis.lines}
     complexity, relevance = lines["information bottleneck"].get_data()
@@ -108,5 +110,5 @@ def test_bottleneck_figure_shows_the_curve_from_the_origin_and_the_encoders():
 
 
 def test_bottleneck_figure_of_nothing_to_keep():
-    (axis,) = plotting.bottleneck_figure(curve_of(np.full((2, 2), 0.25, "f4")), [(0.0, 0.0)], information=0.0).axes
+    (axis,) = bottleneck_figure(curve_of(np.full((2, 2), 0.25, "f4")), [(0.0, 0.0)], information=0.0).axes
     assert axis.get_ylim()[1] > 0

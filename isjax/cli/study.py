@@ -19,15 +19,15 @@ import platformdirs
 import tyro
 from rich.console import Console
 
-from isjax.blocks import RunError
-from isjax.cli_common import CommandLineError, check_file_name, check_writable, devices
+from isjax.cli.common import CommandLineError, check_file_name, check_writable, devices
 from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
+from isjax.study.blocks import RunError
 from isjax.sweeps import SweepSpec
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from isjax.runner import Executor
+    from isjax.study.runner import Executor
 
 __all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep", "programs_folder"]
 
@@ -148,7 +148,8 @@ class Sweep:
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
-        from isjax import plotting, report, runner
+        from isjax._shell import style
+        from isjax.study import figure, report, runner
 
         if self.keep_programs:
             _keep_programs()
@@ -174,9 +175,9 @@ class Sweep:
                 resume=self.resume,
                 progress=not self.quiet,
             )
-        figure = plotting.save(plotting.study_figure(study), self.output / f"{self.name}.png")
+        drawn = style.save(figure.study_figure(study), self.output / f"{self.name}.png")
         report.print_study(study, console)
-        console.print(f"wrote {data} and {figure}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {data} and {drawn}", highlight=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,13 +191,14 @@ class Plot:
 
     def __call__(self, console: Console) -> None:
         """Draws it."""
-        from isjax import plotting
+        from isjax._shell import style
+        from isjax.study import figure
 
         study = _load(self.file)
         path = self.output or self.file.with_suffix(".png")
         check_writable(path.parent)
         try:
-            plotting.save(plotting.study_figure(study), path)
+            style.save(figure.study_figure(study), path)
         except ValueError as error:
             raise CommandLineError(str(error)) from error
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -211,13 +213,13 @@ class Show:
 
     def __call__(self, console: Console) -> None:
         """Prints it."""
-        from isjax import report
+        from isjax.study import report
 
         report.print_study(_load(self.file), console)
 
 
 def _load(path: Path) -> "xr.Dataset":
-    from isjax import results
+    from isjax.study import results
 
     try:
         return results.load(path)

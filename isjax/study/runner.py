@@ -21,12 +21,12 @@ from jax.experimental import multihost_utils
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from isjax import results
 from isjax._typing import Array, Key
-from isjax.blocks import POLL_SECONDS, Block, Part, RunError, Work, assemble, blocks, train_block
-from isjax.checkpoints import Checkpoints, digest, digest_of_problem, identify, locked
 from isjax.distributions import check_distribution
 from isjax.sources import Problem
+from isjax.study import results
+from isjax.study.blocks import POLL_SECONDS, Block, Part, RunError, Work, assemble, blocks, train_block
+from isjax.study.checkpoints import Checkpoints, digest, digest_of_problem, identify, locked
 from isjax.sweeps import SweepSpec
 
 __all__ = ["Block", "Executor", "RunError", "blocks", "run"]
@@ -60,7 +60,7 @@ def run(
     With ``output``, every finished block is written to a folder beside it, ``NAME.blocks`` for ``NAME.nc``. When all
     are there the study is written, and its blocks, which hold nothing more, are removed. A run that was cut off,
     however it was, goes on where it was with ``resume=True``: what is whole, and of the same spec, key, problems,
-    settings and versions, is not trained again; all else is, and the log (``isjax.checkpoints``) says which and why.
+    settings and versions, is not trained again; all else is, and the log (``isjax.study.checkpoints``) says which and why.
     Another device is no reason: a study may go on elsewhere. One run at a time holds the folder.
 
     With ``executor``, blocks are trained where that takes them, and one that fails keeps no other from being trained
@@ -82,7 +82,7 @@ def run(
 
     Returns:
       A dataset with the dimensions problem, hidden, batch_size, learning_rate, length, seed and evaluation (see
-      ``isjax.results.to_dataset``). Among its attributes are the key, the seconds spent compiling and running, summed
+      ``isjax.study.results.to_dataset``). Among its attributes are the key, the seconds spent compiling and running, summed
       over blocks, and a digest of all that determines the numbers.
 
     Raises:
@@ -95,10 +95,10 @@ def run(
       arXiv:2405.20452, the numerical study.
 
     Examples:
-      >>> import isjax.runner
+      >>> import isjax.study.runner
       >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
       >>> spec = SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
-      >>> study = isjax.runner.run(jax.random.key(1), {"a / sufficient": source.problem("sufficient")}, spec)
+      >>> study = isjax.study.runner.run(jax.random.key(1), {"a / sufficient": source.problem("sufficient")}, spec)
       >>> dict(study.excess_risk.sizes)["length"]
       2
     """

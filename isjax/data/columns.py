@@ -20,12 +20,13 @@ import polars as pl
 from rich.table import Table as Grid
 
 from isjax import _checks
+from isjax._shell.files import write_atomically
 from isjax._typing import Array, Float, Key
-from isjax.bottleneck import Quantizer, quantizers_up_to
 from isjax.distributions import empirical_joint, marginal_x, pushforward
 from isjax.encoders import compact_codes
-from isjax.measures import entropy, mutual_information
-from isjax.results import write_whole
+from isjax.entropies import entropy
+from isjax.informations import mutual_information
+from isjax.quantizers import Quantizer, quantizers_up_to
 
 __all__ = [
     "Column",
@@ -94,11 +95,11 @@ def names(path: str | os.PathLike[str]) -> list[str]:
       ValueError: if it cannot be read, is empty, or has two columns of one name.
 
     Examples:
-      >>> import tempfile, pathlib, isjax.tables
+      >>> import tempfile, pathlib, isjax.data.columns
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     file = pathlib.Path(folder) / "pets.csv"
       ...     _ = file.write_text("kind,legs\ncat,4\n")
-      ...     isjax.tables.names(file)
+      ...     isjax.data.columns.names(file)
       ['kind', 'legs']
     """
     path = Path(path)
@@ -142,17 +143,17 @@ def read(
         not, a column is not categorical, or there are fewer than two bins.
 
     Examples:
-      >>> import tempfile, pathlib, isjax.tables
+      >>> import tempfile, pathlib, isjax.data.columns
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     file = pathlib.Path(folder) / "pets.csv"
       ...     _ = file.write_text("kind,legs\ncat,4\nbird,2\ncat,4\n")
-      ...     table = isjax.tables.read(file, ["kind", "legs"])
+      ...     table = isjax.data.columns.read(file, ["kind", "legs"])
       >>> table.columns["kind"].codes.tolist(), table.columns["kind"].labels
       ([1, 0, 1], ('bird', 'cat'))
     """
-    _checks.one_of(missing, "missing", get_args(Missing))
+    _checks.check_one_of(missing, "missing", get_args(Missing))
     if bins is not None:
-        _checks.count(bins, "bins", at_least=2)
+        _checks.check_integer(bins, "bins", at_least=2)
     frame = _columns(Path(path), list(dict.fromkeys(columns)))
     frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     num_read = frame.height
@@ -282,9 +283,9 @@ def joint(table: Table, input: str, target: str) -> Float[Array, "x y"]:
       ValueError: if it would have more than 2**26 cells.
 
     Examples:
-      >>> import isjax.tables, numpy
-      >>> column = isjax.tables.Column(numpy.array([0, 1, 1, 0]), ("a", "b"))
-      >>> isjax.tables.joint(isjax.tables.Table({"x": column, "y": column}, 4, 0), "x", "y").tolist()
+      >>> import isjax.data.columns, numpy
+      >>> column = isjax.data.columns.Column(numpy.array([0, 1, 1, 0]), ("a", "b"))
+      >>> isjax.data.columns.joint(isjax.data.columns.Table({"x": column, "y": column}, 4, 0), "x", "y").tolist()
       [[0.5, 0.0], [0.0, 0.5]]
     """
     x, y = table.columns[input], table.columns[target]
@@ -311,12 +312,12 @@ def best_quantizers(key: Key[Array, ""], joint: Float[Array, "x y"], num_codes: 
       ValueError: if ``num_codes`` is below one.
 
     Examples:
-      >>> import isjax.tables
-      >>> found = isjax.tables.best_quantizers(jax.random.key(0), jnp.eye(3) / 3, 5)
+      >>> import isjax.data.columns
+      >>> found = isjax.data.columns.best_quantizers(jax.random.key(0), jnp.eye(3) / 3, 5)
       >>> [round(float(each.loss), 3) for each in found]
       [1.099, 0.462, 0.0]
     """
-    num_codes = min(_checks.count(num_codes, "num_codes"), joint.shape[0])
+    num_codes = min(_checks.check_integer(num_codes, "num_codes"), joint.shape[0])
     found = jax.device_get(jax.jit(quantizers_up_to, static_argnames="num_codes")(key, joint, num_codes=num_codes))
     return [Quantizer(*parts) for parts in zip(*found, strict=True)]
 
@@ -335,9 +336,9 @@ def complexity_and_relevance(joint: Float[Array, "x y"], quantizer: Quantizer) -
       ValueError: if its codes are not one for each symbol of X.
 
     Examples:
-      >>> import isjax, isjax.tables
+      >>> import isjax, isjax.data.columns
       >>> found = isjax.optimal_quantizer(jnp.eye(2) / 2, num_codes=2)
-      >>> [round(each, 3) for each in isjax.tables.complexity_and_relevance(jnp.eye(2) / 2, found)]
+      >>> [round(each, 3) for each in isjax.data.columns.complexity_and_relevance(jnp.eye(2) / 2, found)]
       [0.693, 0.693]
     """
     joint_uy = pushforward(joint, quantizer.codes)
@@ -355,9 +356,9 @@ def quantizer_table(quantizers: Sequence[Quantizer], information: float) -> Grid
       A table of rich's.
 
     Examples:
-      >>> import isjax.tables
-      >>> found = isjax.tables.best_quantizers(jax.random.key(0), jnp.eye(2) / 2, 2)
-      >>> isjax.tables.quantizer_table(found, 0.6931).row_count
+      >>> import isjax.data.columns
+      >>> found = isjax.data.columns.best_quantizers(jax.random.key(0), jnp.eye(2) / 2, 2)
+      >>> isjax.data.columns.quantizer_table(found, 0.6931).row_count
       2
     """
     grid = Grid(box=None, padding=(0, 2, 0, 0))
@@ -393,14 +394,14 @@ def write_codes(
       OSError: if it cannot be written.
 
     Examples:
-      >>> import isjax.tables, numpy, tempfile
-      >>> column, half = isjax.tables.Column(numpy.array([0, 1]), ("a", "b")), jnp.eye(2) / 2
-      >>> found = isjax.tables.best_quantizers(jax.random.key(0), half, 2)
+      >>> import isjax.data.columns, numpy, tempfile
+      >>> column, half = isjax.data.columns.Column(numpy.array([0, 1]), ("a", "b")), jnp.eye(2) / 2
+      >>> found = isjax.data.columns.best_quantizers(jax.random.key(0), half, 2)
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     print(isjax.tables.write_codes(column, half, found, folder + "/codes.csv").read_text().split())
+      ...     print(isjax.data.columns.write_codes(column, half, found, folder + "/codes.csv").read_text().split())
       ['symbol,probability,k=2', 'a,0.5,0', 'b,0.5,1']
     """
     frame = pl.DataFrame({"symbol": column.labels, "probability": np.asarray(joint).sum(1).astype(np.float64)})
     compact = {f"k={k}": compact_codes(each.codes).codes for k, each in enumerate(quantizers, start=1) if k > 1}
     columns = {name: pl.Series(name, np.asarray(codes)) for name, codes in compact.items()}
-    return write_whole(path, frame.with_columns(**columns).write_csv)
+    return write_atomically(path, frame.with_columns(**columns).write_csv)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import isjax
 from isjax import _checks
-from isjax.cli_common import CommandLineError, check_file_name, check_writable
+from isjax.cli.common import CommandLineError, check_file_name, check_writable
 
 __all__ = ["Bottleneck", "Measure"]
 
@@ -61,11 +61,12 @@ class Measure:
 
     def __call__(self, console: Console) -> None:
         """Reads, measures and prints."""
-        from isjax import measurement, report, tables
+        from isjax.data import columns, report
+        from isjax.estimation import measurement
 
         try:
             inputs = self._inputs()
-            table = tables.read(self.file, (self.target, *inputs, *self.encoder), missing=self.missing, bins=self.bins)
+            table = columns.read(self.file, (self.target, *inputs, *self.encoder), missing=self.missing, bins=self.bins)
             found = measurement.measure(
                 self.seed,
                 {name: column.codes for name, column in table.columns.items()},
@@ -93,7 +94,7 @@ class Measure:
 
     def _inputs(self) -> tuple[str, ...]:
         """The columns of X, with the target and the encoders told apart from them."""
-        from isjax import tables
+        from isjax.data import columns
 
         for what, columns in (("inputs", self.inputs), ("encoder", self.encoder)):
             if self.target in columns:
@@ -103,7 +104,7 @@ class Measure:
                 raise CommandLineError(f"{what} names {repeated[0]!r} twice")
         if self.inputs:
             return self.inputs
-        inputs = tuple(name for name in tables.names(self.file) if name not in (self.target, *self.encoder))
+        inputs = tuple(name for name in columns.names(self.file) if name not in (self.target, *self.encoder))
         if not inputs:
             raise CommandLineError(f"{self.file} has no column besides the target and the encoders: X needs one")
         return inputs
@@ -144,13 +145,14 @@ class Bottleneck:
 
     def __call__(self, console: Console) -> None:
         """Reads, solves, prints and draws."""
-        from isjax import plotting, tables
+        from isjax._shell import style
+        from isjax.data import columns, figure
 
         try:
-            _checks.count(self.num_codes, "num_codes")
-            _checks.count(self.num_betas, "num_betas", at_least=2)
-            table = tables.read(self.file, (self.input, self.target), missing=self.missing, bins=self.bins)
-            joint = tables.joint(table, self.input, self.target)
+            _checks.check_integer(self.num_codes, "num_codes")
+            _checks.check_integer(self.num_betas, "num_betas", at_least=2)
+            table = columns.read(self.file, (self.input, self.target), missing=self.missing, bins=self.bins)
+            joint = columns.joint(table, self.input, self.target)
         except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         name = self.file.stem + "-bottleneck" if self.name is None else self.name
@@ -169,14 +171,14 @@ class Bottleneck:
             if its.num_symbols == 1:
                 console.print(f"{column} is constant: there is nothing to lose", highlight=False)
         key_quantizers, key_curve = jax.random.split(jax.random.key(self.seed))
-        quantizers = tables.best_quantizers(key_quantizers, joint, self.num_codes)
-        console.print(tables.quantizer_table(quantizers, information))
+        quantizers = columns.best_quantizers(key_quantizers, joint, self.num_codes)
+        console.print(columns.quantizer_table(quantizers, information))
         betas = jnp.geomspace(1, 1000, self.num_betas, dtype=joint.dtype)
         trace = jax.jit(isjax.bottleneck_curve, static_argnames=("num_codes", "num_restarts"))
         curve = trace(key_curve, joint, betas, num_codes=len(quantizers), num_restarts=4)
-        codes = tables.write_codes(x, joint, quantizers, self.output / f"{name}.csv")
-        points = [tables.complexity_and_relevance(joint, each) for each in quantizers]
+        codes = columns.write_codes(x, joint, quantizers, self.output / f"{name}.csv")
+        points = [columns.complexity_and_relevance(joint, each) for each in quantizers]
         title = f"X = {self.input}, Y = {self.target}"
-        figure = plotting.bottleneck_figure(curve, points, information=information, title=title)
-        drawn = plotting.save(figure, self.output / f"{name}.png")
+        drawing = figure.bottleneck_figure(curve, points, information=information, title=title)
+        drawn = style.save(drawing, self.output / f"{name}.png")
         console.print(f"wrote {codes} and {drawn}", highlight=False, soft_wrap=True)

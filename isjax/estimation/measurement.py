@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from isjax import _checks, estimation
+from isjax import _checks
 from isjax._numerics import in_base
 from isjax._typing import Array
-from isjax.estimation import Cells
+from isjax.estimation import _cells, estimators, intervals, testing
+from isjax.estimation._cells import Cells
 
 __all__ = ["EncoderMeasurement", "Estimate", "Measurement", "measure"]
 
@@ -115,7 +116,7 @@ class Measurement:
                 f"less than {_ROWS_A_PAIR} rows a pair informations come out too large"
             )
         counts = {each.column: each.smallest_expected_count for each in self.encoders if each.degrees_of_freedom}
-        small = {name: count for name, count in counts.items() if count < estimation.SMALL_COUNT}
+        small = {name: count for name, count in counts.items() if count < testing.SMALL_COUNT}
         if small:
             least = min(small.values())
             intervals = "intervals may miss, and " if least < _SMALL_FOR_INTERVALS else ""
@@ -168,18 +169,18 @@ def measure(
       arXiv:2405.20452, Definition 2; the estimators as in ``isjax.estimation``.
 
     Examples:
-      >>> import isjax.measurement, numpy
+      >>> import isjax.estimation.measurement, numpy
       >>> x = numpy.arange(400) % 4
       >>> columns = {"x": x, "y": x % 2, "half": x // 2}
-      >>> found = isjax.measurement.measure(0, columns, target="y", inputs=["x"], encoders=["half"], base=2)
+      >>> found = isjax.estimation.measurement.measure(0, columns, target="y", inputs=["x"], encoders=["half"], base=2)
       >>> found.information.plug_in, found.encoders[0].loss.plug_in, found.encoders[0].permutation_p_value
       (1.0, 1.0, 0.002)
     """
-    _checks.one_of(method, "method", estimation.METHODS)
-    _checks.inside_unit_interval(confidence, "confidence")
-    _checks.count(num_resamples, "num_resamples", at_least=2)
-    _checks.count(num_permutations, "num_permutations")
-    _checks.count(seed, "seed", at_least=0)
+    _checks.check_one_of(method, "method", estimators.METHODS)
+    _checks.check_open_unit_interval(confidence, "confidence")
+    _checks.check_integer(num_resamples, "num_resamples", at_least=2)
+    _checks.check_integer(num_permutations, "num_permutations")
+    _checks.check_integer(seed, "seed", at_least=0)
     with jax.enable_x64(True):
         unit = float(in_base(jnp.ones(()), base))
     names = dict.fromkeys((*inputs, target, *encoders))
@@ -250,7 +251,7 @@ class _Amounts(NamedTuple):
     smallest_expected_count: float
 
 
-_interval = jax.jit(estimation.interval)
+_interval = jax.jit(intervals.interval)
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -260,12 +261,12 @@ def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, me
     def both(estimate: Callable[..., Any], *about: Array | Cells | Sequence[Array]) -> Estimate:
         return Estimate(*(unit * estimate(*about, each) for each in ("plug_in", method)))
 
-    facts: Any = (*estimation.likelihood_ratio(cells), estimation.smallest_expected_count(cells))
+    facts: Any = (*_cells.likelihood_ratio(cells), _cells.smallest_expected_count(cells))
     return _Amounts(
-        both(estimation.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
-        both(estimation.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
-        both(estimation.information_of_cells, cells, sizes),
-        both(estimation.loss_of_cells, cells, sizes),
+        both(estimators.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
+        both(estimators.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
+        both(estimators.information_of_cells, cells, sizes),
+        both(estimators.loss_of_cells, cells, sizes),
         *facts,
     )
 

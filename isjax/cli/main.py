@@ -18,10 +18,10 @@ from rich.console import Console
 
 import isjax
 from isjax import _checks
-from isjax.blocks import RunError
-from isjax.cli_common import CommandLineError, devices
-from isjax.cli_data import Bottleneck, Measure
-from isjax.cli_study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
+from isjax.cli.common import CommandLineError, devices
+from isjax.cli.data import Bottleneck, Measure
+from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
+from isjax.study.blocks import RunError
 from isjax.sweeps import configure_cpu
 
 

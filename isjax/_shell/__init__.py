@@ -1,0 +1,1 @@
+"""What studies and data share: how files are written and how figures look."""

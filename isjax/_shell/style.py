@@ -1,0 +1,56 @@
+"""The look that all figures share, and how they are written."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from isjax._shell.files import write_atomically
+
+__all__ = ["LOOKS", "OTHER_COLOURS", "STYLE", "save"]
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.5,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.4,
+}
+
+# Okabe and Ito's colours, told apart by the colour-blind too, with a marker each for print without colour.
+LOOKS = {
+    "identity": ("#0072B2", "o", "X itself"),
+    "sufficient": ("#009E73", "s", "sufficient U"),
+    "biased": ("#D55E00", "^", "biased U"),
+}
+OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Writes a figure in the format that the path's ending names, to a temporary file, then renamed.
+
+    Args:
+      figure: to be written.
+      path: where to.
+
+    Returns:
+      The path.
+
+    Raises:
+      OSError: if it cannot be written.
+      ValueError: if the ending is no format of matplotlib's.
+
+    Examples:
+      >>> import tempfile, matplotlib.figure, isjax._shell.style
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     print(isjax._shell.style.save(matplotlib.figure.Figure(), folder + "/figure.png").name)
+      figure.png
+    """
+    return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=200))

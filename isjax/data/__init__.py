@@ -1,0 +1,1 @@
+"""People's own data: files of categorical columns, what they say, and their figures."""

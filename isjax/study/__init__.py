@@ -1,0 +1,1 @@
+"""Studies: sweeps that survive interruption and scale out, with named results."""
