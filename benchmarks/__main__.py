@@ -4,7 +4,8 @@ import importlib
 import pathlib
 import sys
 
-NAMES = sorted(path.stem for path in pathlib.Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+FILES = pathlib.Path(__file__).parent.glob("*.py")
+NAMES = sorted(path.stem for path in FILES if not path.stem.startswith("_") and path.stem != "calls")
 
 
 def main() -> int:

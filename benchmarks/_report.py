@@ -9,7 +9,7 @@ import statistics
 import time
 from typing import NamedTuple
 
-import isjax.study.results
+from isjax._shell.files import write_atomically
 
 
 class Seconds(NamedTuple):
@@ -69,11 +69,22 @@ def print_table(rows, columns):
     return kept
 
 
+def print_markdown(rows, columns):
+    """``print_table`` in the format of README."""
+    kept = []
+    print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    for row in rows:
+        cells = ("" if row.get(key) is None else format(row[key], spec) for key, spec in columns.values())
+        print("| " + " | ".join(cells) + " |", flush=True)
+        kept.append(row)
+    return kept
+
+
 def write_figures(path, about, **tables):
     """Writes ``{"machine": about, NAME: rows, …}`` as JSON, unless ``path`` is None."""
     if path is not None:
         text = json.dumps({"machine": about, **tables}, indent=2, ensure_ascii=False) + "\n"
-        isjax.study.results.write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def save_figure(path, draw, *, panels, share_y=False):
@@ -89,5 +100,5 @@ def save_figure(path, draw, *, panels, share_y=False):
         lines = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
         lines = {label: line for label, line in lines.items() if not str(label).startswith("_")}
         figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3)
-        isjax.study.results.write_atomically(path.with_suffix(".png"), lambda beside: figure.savefig(beside, format="png"))
+        write_atomically(path.with_suffix(".png"), lambda temporary: figure.savefig(temporary, format="png"))
         plt.close(figure)

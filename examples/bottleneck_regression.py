@@ -1,13 +1,14 @@
-"""Does the encoder that keeps most information also serve a regression, whose price is the squared error?
+"""Is the encoder that keeps the most information also good for regression, where the loss is the squared error?
 
-The second question that arXiv:2405.20452 leaves open. Y has sixteen values on a line, and p(y | x) is a bell. An
-encoder loses I(X;Y|U) nats; a regression on U errs by E(E[Y|X] − E[Y|U])² more than one on X. A sufficient U costs
-neither, and the one bounds the other: if Y lies in an interval of length r, the excess squared error is at most r²/2
-times I(X;Y|U) (Pinsker's inequality, for each x and u). Three families of encoders: of K codes with the least loss of
-information (KL-means); of K codes with the least squared error (cells of E[Y|X], by dynamic programming); and the
-information bottleneck along β. Where X moves the mean of Y alone, all of them go to zero together. Where it moves the
-spread too, cells of the mean keep losing information, though their squared error is gone: who needs p(y | x), a risk or
-a quantile say, needs the information; who needs the mean alone can do with less.
+The second question that arXiv:2405.20452 leaves open. Y takes sixteen values on a line, and p(y | x) is bell-shaped. An
+encoder loses I(X;Y|U) nats; regression on U has a squared error that exceeds that of regression on X by
+E(E[Y|X] − E[Y|U])². A sufficient U costs neither, and if Y lies in an interval of length r, the excess squared error is
+at most r²/2 times I(X;Y|U) (Pinsker's inequality, for each x and u). Three families of encoders are compared: K codes
+with the least information loss (KL-means), K codes with the least squared error (intervals of E[Y|X], by dynamic
+programming), and the information bottleneck along β. Where X changes only the mean of Y, both losses go to zero
+together. Where it also changes the spread, intervals of the mean still lose information after their excess squared
+error has vanished: to estimate p(y | x), a risk or a quantile, one needs the information; to estimate the mean, less
+is enough.
 The null is a shuffled Y, for which every encoder loses nothing of either.
 
     python examples/bottleneck_regression.py [bottleneck_regression.png]
@@ -25,19 +26,16 @@ import isjax
 
 VALUES = np.linspace(-1, 1, 16)
 
-kl_means = jax.jit(isjax.kl_means_quantizer, static_argnames=("num_codes", "num_restarts"))
-bottleneck_curve = jax.jit(isjax.bottleneck_curve, static_argnames=("num_codes", "num_restarts"))
-
 
 def bells(num_means, spreads):
-    """p(x, y) where x = (mean, spread), uniform, and y is near the mean."""
+    """p(x, y) for uniform x = (mean, spread) and bell-shaped p(y | x)."""
     means, spreads = (a.ravel()[:, None] for a in np.meshgrid(np.linspace(-0.8, 0.8, num_means), spreads))
     rows = jax.nn.softmax(jnp.asarray(-((VALUES - means) ** 2) / (2 * spreads**2)))
     return rows / len(rows)
 
 
 def excess_squared_error(joint, encoder):
-    """E(E[Y|X] − E[Y|U])², for codes or for rows p(u | x)."""
+    """E(E[Y|X] − E[Y|U])², for codes or rows p(u | x)."""
     num_codes = joint.shape[0] if encoder.ndim == 1 else encoder.shape[1]
     rows = isjax.encoder_kernel(encoder, num_codes=num_codes) if encoder.ndim == 1 else encoder
     mean_of_x = isjax.conditional_y_given_x(joint) @ VALUES
@@ -46,7 +44,7 @@ def excess_squared_error(joint, encoder):
 
 
 def cells_of_the_mean(joint, num_codes):
-    """Codes of least squared error: intervals of E[Y|X], the best that there are."""
+    """Codes with the least squared error of all encoders with so many codes: intervals of E[Y|X]."""
     p_x, mean = (np.asarray(a, float) for a in (isjax.marginal_x(joint), isjax.conditional_y_given_x(joint) @ VALUES))
     order = np.argsort(mean)
     p_x, mean, size = p_x[order], mean[order], len(order)
@@ -67,11 +65,11 @@ def cells_of_the_mean(joint, num_codes):
 
 
 def prices_of(key, joint, nums_codes, betas):
-    """Nats and squared error that each encoder loses, [encoder, 2], for each family."""
+    """Information loss in nats and excess squared error, [encoder, 2], for each family of encoders."""
     key_means, key_curve = jax.random.split(key)
-    informed = [kl_means(key_means, joint, num_codes=k, num_restarts=16).codes for k in nums_codes]
+    informed = [isjax.kl_means_quantizer(key_means, joint, num_codes=k, num_restarts=16).codes for k in nums_codes]
     cells = [cells_of_the_mean(joint, k) for k in nums_codes]
-    curve = bottleneck_curve(key_curve, joint, betas, num_codes=max(nums_codes), num_restarts=2)
+    curve = isjax.bottleneck_curve(key_curve, joint, betas, num_codes=max(nums_codes), num_restarts=2)
     families = {"KL-means": jnp.stack(informed), "cells of the mean": jnp.stack(cells), "bottleneck": curve.encoder}
 
     def prices(encoder):

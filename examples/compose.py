@@ -1,11 +1,11 @@
-"""The measures inside other people's JAX: a regulariser in a Flax training loop, under vmap, and under shard_map.
+"""The measures inside other JAX code: as an objective in a Flax training loop, under vmap and under shard_map.
 
-A Flax network maps each x to a distribution over codes, p(u | x). Its training loop is ordinary, with optax; its
-objective, I(X;U) / β − I(U;Y), is two calls of this library, differentiable and exact: no bound, no samples. One vmap
-trains some networks for each β. The best of them land on the curve of the information bottleneck, which another
-algorithm (that of Blahut and Arimoto) draws, and which no encoder passes. Then the loss of many encoders at once: in a
-loop, under vmap, as a batch, and under shard_map over devices; the same numbers.
-The null is a shuffled Y: there is nothing to tell, and at every β the code is trained to say nothing.
+A Flax network maps each x to a distribution over codes, p(u | x). It is trained with optax in an ordinary loop. The
+objective, I(X;U) / β − I(U;Y), is two calls of this library, differentiable and exact: no variational bound and no
+sampling. One vmap trains several networks for each β. The best of them reach the information bottleneck curve, which
+isjax computes by the Blahut-Arimoto iteration and which no encoder exceeds. Then the loss of many encoders is computed
+in a loop, under vmap, as a batch and under shard_map over devices, with equal results.
+The null is a shuffled Y: no code is informative, and the trained code carries no information at any β.
 
     python examples/compose.py [compose.png]
 """
@@ -25,7 +25,7 @@ import isjax
 
 
 class Encoder(nn.Module):
-    """Somebody's network: logits of p(u | x)."""
+    """Logits of p(u | x)."""
 
     num_codes: int
 
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
 
 
 def train(key, beta, joint, features, *, num_codes, num_steps):
-    """Somebody's training loop, around an objective made of measures: I(X;U) and I(U;Y) of what it learns."""
+    """Trains one network on I(X;U) / β − I(U;Y); returns I(X;U) and I(U;Y) of the trained code."""
     network, optimizer = Encoder(num_codes), optax.adam(1e-2)
     params = network.init(key, features)
 
@@ -58,8 +58,8 @@ def train(key, beta, joint, features, *, num_codes, num_steps):
     return jnp.stack(complexity_and_relevance(params))
 
 
-def losses_in_every_way(joint, encoders):
-    """I(X;Y|U) of encoders [e, x]: the same by a loop, by vmap, as a batch, and shared out over devices."""
+def losses_in_four_ways(joint, encoders):
+    """I(X;Y|U) of encoders [e, x]: in a loop, under vmap, as a batch, and split over devices."""
 
     def loss(codes):
         return isjax.mutual_information_loss(joint, codes)
@@ -91,19 +91,21 @@ def main(path, *, num_inputs=6, num_betas=12, num_restarts=4, num_codes=8, num_s
     of_joints = jax.vmap(jax.vmap(best_of, in_axes=(0, 0, None)), in_axes=(None, None, 0))
     restarts = jax.random.split(keys["train"], (num_betas, num_restarts))
     learnt, of_null = np.asarray(jax.jit(of_joints)(restarts, betas, jnp.stack([source.joint, shuffled])))
-    curve = jax.jit(lambda key: isjax.bottleneck_curve(key, source.joint, betas, num_codes=num_codes))(keys["curve"])
+    curve = isjax.bottleneck_curve(keys["curve"], source.joint, betas, num_codes=num_codes)
     best = np.asarray(curve.complexity / betas - curve.relevance)
     objective = learnt[:, 0] / np.asarray(betas) - learnt[:, 1]
 
     draws = jax.random.split(keys["encoders"], num_encoders)
     encoders = jax.vmap(lambda key: isjax.random_encoder(key, source.joint.shape[0], num_codes))(draws)
-    losses = losses_in_every_way(source.joint, encoders)
+    losses = losses_in_four_ways(source.joint, encoders)
     found = {
         "I(X;Y)": float(source.mutual_information),
         "objective above the curve's, at most": float((objective - best).max()),
         "objective below the curve's, at most": float((best - objective).max()),
-        "null, most that is said": float(of_null.max()),
-        "ways differ by at most": float(max(jnp.abs(way - losses["loop"]).max() for way in losses.values())),
+        "null, most information in the code": float(of_null.max()),
+        "largest difference between the four": float(
+            max(jnp.abs(each - losses["loop"]).max() for each in losses.values())
+        ),
         "devices": jax.device_count(),
     }
     for name, value in found.items():

@@ -1,14 +1,15 @@
-"""Does a classifier of an encoder's codes do worse by what the encoder loses, on real data too?
+"""Does a classifier that sees a code have a cross-entropy higher by what the encoder loses, on real data too?
 
-The least cross-entropy of a classifier that sees U in place of X is higher by I(X;Y|U) (arXiv:2405.20452, Theorem 4).
-Here the data are scikit-learn's digits and three smaller tables. X is one of a few cells of k-means, and encoders merge
-cells: made by hand, learned, and the hidden layer of a trained network. A third of the rows makes cells and encoders.
-On the others the loss is estimated by counting, and logistic regressions on X and on each code are cross-validated:
-the rise is the held-out cross-entropy on U less that on X, row by row.
-They agree if one lies in the 95 % interval of the other. Resampled together the two are told apart more finely: most
-rises are a little below their losses. A regression on X has more to learn than one on U and errs by more, which
-is no loss of the encoder; on the digits, with half of the rows to learn from, the gap is wider.
-One null is a code that relabels X: no loss, no rise. The other is a shuffled Y: about none, whatever the encoder.
+The least cross-entropy of a classifier that sees U instead of X is higher by I(X;Y|U) (arXiv:2405.20452, Theorem 4).
+The data are scikit-learn's digits and three smaller tables. X is one of a few k-means cells, and encoders merge cells:
+hand-made codes, learned codes, and the hidden layer of a trained network. A third of the rows is used to learn cells
+and encoders. On the other rows the loss is estimated by counting, and logistic regressions on X and on each code are
+cross-validated: the rise is the held-out cross-entropy on U minus that on X, row by row.
+Loss and rise agree if one lies in the 95 % interval of the other. A bootstrap of their difference is more sensitive:
+most rises are slightly below the loss. A regression on X has more parameters to learn than one on U and has a larger
+estimation error, which is no loss of the encoder; on the digits, with half of the rows to learn from, the gap grows.
+The first null is a code that relabels X: no loss and no rise. The second is a shuffled Y: loss and rise are near zero
+for every encoder.
 
     pip install scikit-learn
     python examples/digits.py [digits.png]
@@ -34,12 +35,11 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 import isjax
 from isjax.estimation.measurement import measure
 
-find_kl_means = jax.jit(isjax.kl_means_quantizer, static_argnames="num_codes")
 SIZES = {"digits": (12, 3), "breast_cancer": (6, 2), "wine": (6, 2), "iris": (6, 2)}  # cells of X, signs of the network
 
 
 class Network(nn.Module):
-    """The signs of a hidden layer, and the logits; the gradient passes the signs by."""
+    """The signs of a hidden layer and the logits; straight-through gradient of the signs."""
 
     num_signs: int
     num_classes: int
@@ -53,7 +53,7 @@ class Network(nn.Module):
 
 @functools.partial(jax.jit, static_argnames=("num_signs", "num_steps", "num_restarts"))
 def hidden_codes(key, centres, joint, num_signs, *, num_steps=800, num_restarts=16):
-    """What the hidden layer makes of each cell, seen as its centre, in the network that ends at the least risk."""
+    """Code of each cell's centre in the hidden layer, for the restart with the least risk."""
     network, optimizer = Network(num_signs, joint.shape[1]), optax.adam(0.02)
 
     def risk(params):
@@ -90,7 +90,7 @@ def encoders_of(key, centres, joint, num_signs):
         f"mean feature, {third} bins": centres.mean(1).argsort().argsort() * third // num_cells,
         f"half of the features, {half} codes": k_means(centres[:, : num_features // 2], half).labels_,
         f"k-means, {half} codes": k_means(centres, half).labels_,
-        f"KL-means, {half} codes": find_kl_means(key_means, joint, num_codes=half).codes,
+        f"KL-means, {half} codes": isjax.kl_means_quantizer(key_means, joint, num_codes=half).codes,
         f"hidden layer, {num_signs} signs": hidden_codes(key_network, centres, joint, num_signs),
         f"random, {half} codes": jax.random.randint(key_random, num_cells, 0, half),
         "constant": np.zeros(num_cells, int),
@@ -99,32 +99,32 @@ def encoders_of(key, centres, joint, num_signs):
 
 
 def regression_for(first, inputs, y):
-    """A logistic regression whose penalty is chosen on these rows: heavy, where there is nothing to learn."""
+    """A logistic regression with its penalty chosen by cross-validation on these rows."""
     regression = make_pipeline(first, LogisticRegression(max_iter=1000))
     strengths = {"logisticregression__C": np.geomspace(1e-3, 100, 6)}
     return GridSearchCV(regression, strengths, scoring="neg_log_loss", cv=5).fit(inputs, y).best_estimator_
 
 
 def held_out(regression, inputs, y, num_folds):
-    """Cross-entropy of each row under a regression on the rows of the other folds."""
+    """Cross-entropy of each row under a regression fitted to the other folds."""
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
     p = np.asarray(cross_val_predict(regression, inputs, y, cv=folds, method="predict_proba"))
     return -np.log(p[np.arange(len(y)), y])
 
 
 def interval_of_mean(values):
-    """Mean of each column, and the ends of its 95 % interval: [3, column]."""
+    """Mean of each column and the ends of its 95 % interval, [3, column]."""
     mean, width = values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
     return np.stack([mean, mean - width, mean + width])
 
 
 def lies_in(value, interval, *, slack=1e-5):
-    """Whether it does but for what the optimizer leaves: the rise of a relabelling is zero, and so is its interval."""
+    """Whether the value is in the interval, up to the optimizer's error: for a relabelling both are zero."""
     return (interval[1] - slack <= value) & (value <= interval[2] + slack)
 
 
 def compare(features, y, num_cells, num_signs, *, num_resamples):
-    """Loss and rise of every encoder on the rows that it was not learned from."""
+    """Loss and rise of every encoder on the rows that were not used to learn it."""
     learn, rest = map(np.asarray, train_test_split(np.arange(len(y)), train_size=1 / 3, random_state=0, stratify=y))
     features = MinMaxScaler().fit(features[learn]).transform(features)
     cells = k_means(features[learn], num_cells)
@@ -138,7 +138,7 @@ def compare(features, y, num_cells, num_signs, *, num_resamples):
     features, x, y = features[rest], x[rest], y[rest]
     codes = {name: encoder[x] for name, encoder in encoders.items()}
 
-    # By counting. Grassberger's correction: many pairs (x, y) occur once or twice.
+    # By counting, with Grassberger's correction: many pairs (x, y) occur only once or twice.
     columns = {"Y": y, "X": x} | codes
     measured = measure(
         0, columns, target="Y", inputs=["X"], encoders=[*codes], method="grassberger", num_resamples=num_resamples
@@ -146,7 +146,7 @@ def compare(features, y, num_cells, num_signs, *, num_resamples):
     loss = np.array([(each.loss.corrected, each.low, each.high) for each in measured.encoders]).T
     kept_and_lost = [each.information.plug_in + each.loss.plug_in for each in measured.encoders]
 
-    # By classifiers, of ten folds and of two: the cross-entropy of each row, [row, encoder].
+    # By classifiers, with ten folds and with two: cross-entropy of each row, [row, encoder].
     def risks_of(num_folds):
         return np.stack([held_out(on_codes, u[:, None], y, num_folds) for u in (x, *codes.values())], axis=1)
 
@@ -162,7 +162,7 @@ def compare(features, y, num_cells, num_signs, *, num_resamples):
         return rises.mean(0) - plug_in
 
     sample = x, y, np.stack([*codes.values()], axis=1), jnp.asarray(rises, jnp.float32)
-    together = jax.jit(lambda s: isjax.bootstrap(jax.random.key(0), difference, s, num_resamples=num_resamples))(sample)
+    together = isjax.bootstrap(jax.random.key(0), difference, sample, num_resamples=num_resamples)
     return {
         "names": [*codes],
         "rows": len(y),
@@ -241,7 +241,7 @@ def draw(path, found, tables):
 
 
 def ends(interval):
-    """How far an interval reaches to both sides of its estimate, which need not be its middle."""
+    """Lengths of the two error bars; the estimate need not be the middle of its interval."""
     estimate, low, high = interval
     return [[max(estimate - low, 0)], [max(high - estimate, 0)]]
 

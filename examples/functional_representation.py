@@ -1,11 +1,12 @@
-"""Is every model with a sufficient encoder a function of the code and of a noise that knows nothing of X?
+"""Is every model with a sufficient encoder a function of the code and of noise that is independent of X?
 
 If U = η(X) is sufficient for Y, then Y = f(W, U) for some noise W independent of X (arXiv:2405.20452, Theorem 1). On
-finite alphabets f and W can be written down: the steps of all distribution functions p(· | u) cut [0, 1] into
-intervals, W is the interval that a uniform number falls into, and f(W, u) the y whose step holds it. Here W and X are
-drawn, each for itself, and what comes out is compared with p(x, y): it is as near as samples of p itself are. If the
-encoder is not sufficient, the construction gives the nearest model for which it is; its distance is I(X;Y|U).
-The null is δ = 0, where the biased encoder loses nothing, and is as good as the sufficient one.
+finite alphabets f and W are explicit: the steps of all distribution functions p(· | u) cut [0, 1] into intervals, W is
+the interval that contains a uniform number, and f(W, u) is the y whose step contains it. Here W and X are drawn
+independently and the empirical distribution of (X, f(W, U)) is compared with p(x, y): it is as close as samples of p
+itself. If the encoder is not sufficient, the construction gives the nearest model for which it is; their divergence is
+I(X;Y|U).
+The null is δ = 0, where the biased encoder loses nothing and does as well as the sufficient one.
 
     python examples/functional_representation.py [functional_representation.png]
 """
@@ -22,7 +23,7 @@ import isjax
 
 
 def representation(source, codes):
-    """W and f of the code that an encoder gives."""
+    """W and f for the code of an encoder."""
     num_codes = int(codes.max()) + 1
     channel = isjax.conditional_y_given_x(isjax.pushforward(source.joint, codes, num_codes=num_codes))
     return isjax.functional_representation(channel)
@@ -36,7 +37,7 @@ def law(source, codes, model):
 
 
 def distance_of_samples(key, source, codes, model, lengths):
-    """Total variation between p(x, y) and the first n of so many draws of X, W and Y = f(W, η(X)), for each n."""
+    """Total variation between p(x, y) and the first n samples of X and Y = f(W, η(X)), for each n."""
     key_x, key_w = jax.random.split(key)
     x = jax.random.categorical(key_x, jnp.log(isjax.marginal_x(source.joint)), shape=(max(lengths),))
     w = jax.random.categorical(key_w, jnp.log(model.noise), shape=(max(lengths),))

@@ -1,13 +1,12 @@
-"""Which layer of a network loses the information about Y, while it trains?
+"""Which layer of a network loses the information about Y during training?
 
-A network whose layers give signs is a chain of codes X → U₁ → U₂ → U₃, and what it loses in all is the sum of what
-its layers lose: I(X;Y|U₃) = Σ I(U_{l−1};Y|U_l) (arXiv:2405.20452, Theorem 6). Here it trains on the exact
-cross-entropy, the gradient passing its signs by (straight-through), and every layer's own loss is split off at every
-look.
-Beside it the same network without signs. Its activations are real numbers, which tell all inputs apart: every loss is
-zero. With bins one sees what a decoder of that resolution could not recover, but how much that is depends on the bins'
-width; and they are no chain: the binned code of a layer is hardly ever a function of that before, so that what was lost
-where cannot be said.
+A network whose layers output signs is a chain of codes X → U₁ → U₂ → U₃, and its total loss is the sum of the losses of
+its layers: I(X;Y|U₃) = Σ I(U_{l−1};Y|U_l) (arXiv:2405.20452, Theorem 6). The network is trained on the exact
+cross-entropy with straight-through gradients, and the loss of every layer is computed at intervals.
+The same network without signs is shown for comparison. Its activations are real numbers that distinguish all inputs, so
+every loss is zero. Binned activations show what a decoder of that resolution could not recover, but the result depends
+on the bin width, and they are no chain: the binned code of a layer is hardly ever a function of that of the layer
+before, so the loss cannot be attributed to layers.
 The null is an injective layer, the inputs themselves: it loses nothing, in either network, at any time.
 
     python examples/layers.py [layers.png]
@@ -43,8 +42,8 @@ class Network(nn.Module):
         return [*outputs, nn.Dense(self.num_classes)(outputs[-1])]
 
 
-def params_along_training(key, network, source, *, num_looks, steps_a_look):
-    """Parameters at every look, stacked, and the excess risk there."""
+def params_along_training(key, network, source, *, num_probes, steps_per_probe):
+    """Parameters at every probe, stacked, and the excess risk there."""
     optimizer = optax.adam(0.01)
     params = network.init(key, source.features)
 
@@ -56,23 +55,25 @@ def params_along_training(key, network, source, *, num_looks, steps_a_look):
         updates, state = optimizer.update(jax.grad(risk)(params), state)
         return (optax.apply_updates(params, updates), state), None
 
-    def look(carry, _):
+    def until_probe(carry, _):
         params = carry[0]
-        return jax.lax.scan(step, carry, length=steps_a_look)[0], (params, risk(params) - source.conditional_entropy)
+        return jax.lax.scan(step, carry, length=steps_per_probe)[0], (params, risk(params) - source.conditional_entropy)
 
-    return jax.lax.scan(look, (params, optimizer.init(params)), length=num_looks)[1]
+    return jax.lax.scan(until_probe, (params, optimizer.init(params)), length=num_probes)[1]
 
 
-def main(path, *, num_inputs=8, widths=(7, 5, 3), num_looks=40, steps_a_look=8, bin_widths=(0.1, 0.5, 1.0)):
+def main(path, *, num_inputs=8, widths=(7, 5, 3), num_probes=40, steps_per_probe=8, bin_widths=(0.1, 0.5, 1.0)):
     options = {"num_inputs": num_inputs, "num_relevant": 4, "num_classes": 4, "discrimination": 0.9}
     source = isjax.sparse_source(jax.random.key(3), **options)
-    found = {"steps": np.arange(num_looks) * steps_a_look}
+    found = {"steps": np.arange(num_probes) * steps_per_probe}
     for name, has_signs in (("signs", True), ("real", False)):
         network = Network(widths, source.joint.shape[1], has_signs)
 
         @jax.jit
         def trained_and_probed(key, network=network, has_signs=has_signs):
-            params, excess = params_along_training(key, network, source, num_looks=num_looks, steps_a_look=steps_a_look)
+            params, excess = params_along_training(
+                key, network, source, num_probes=num_probes, steps_per_probe=steps_per_probe
+            )
 
             def losses(params, bin_width):
                 def hidden(inputs):
@@ -92,22 +93,22 @@ def main(path, *, num_inputs=8, widths=(7, 5, 3), num_looks=40, steps_a_look=8, 
     signs = found["signs, own losses"]
     print(f"I(X;Y) = {float(source.mutual_information):.3f} nats; layers: the inputs, then widths {widths}")
     print(
-        "signs: own losses at first "
+        "signs: own losses at the start "
         + np.array2string(signs[0], precision=3)
-        + ", at last "
+        + ", at the end "
         + np.array2string(signs[-1], precision=3)
     )
     print(
         f"signs: largest |sum of own losses − loss| = {np.abs(signs.sum(1) - found['signs, losses'][:, -1]).max():.2g}"
     )
-    print(f"signs: excess risk {found['signs, excess risk'][-1]:.4f}, of which the layers lost {signs[-1].sum():.4f}")
-    print(f"real numbers: largest loss of any layer {found['real, losses'].max():.2g}; at last, with bins:")
+    print(f"signs: excess risk {found['signs, excess risk'][-1]:.4f}, of which the layers lose {signs[-1].sum():.4f}")
+    print(f"real numbers: largest loss of any layer {found['real, losses'].max():.2g}; at the end, with bins:")
     for width in bin_widths:
         losses, chain = found[f"real, bins of {width:g}, losses"], found[f"real, bins of {width:g}, is a chain"]
         print(
             f"  of {width:g}: "
             + np.array2string(losses[-1], precision=3)
-            + f", a chain at {chain.mean():.0%} of the looks"
+            + f", a chain at {chain.mean():.0%} of the probes"
         )
     draw(path, found, widths, bin_widths)
     return found

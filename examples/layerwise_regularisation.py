@@ -1,13 +1,12 @@
-"""Does the exact loss of a layer, put into the objective, help a network that learns from little data?
+"""Does the exact loss of a layer, added to the objective, help a network that learns from little data?
 
 The layer is soft-quantised: x gives rows p(u | x) over a few codes, and a table q(y | u) decodes them. The objective is
-the training cross-entropy, plus a weight times the layer's loss I(X;Y|U). Two losses are tried. That of the empirical
-joint is what a learner has; by Theorem 4 of arXiv:2405.20452 the cross-entropy holds it once already, so that the
-weight only counts it again. That of the true joint is an oracle, which no learner has: it shows what is to be gained.
-Runs of one seed share data and initial weights. Seen: excess risk against plain training, exact, as paired differences
-with 95 % t-intervals, at several n
-and after two numbers of steps, since a weight may merely hasten or slow the training. One source, drawn once.
-The null is δ = 0: no layer loses anything, so no encoder bias is left to lower.
+the training cross-entropy plus a weight times the layer's loss I(X;Y|U). Two losses are compared. That of the empirical
+joint is available to a learner; by Theorem 4 of arXiv:2405.20452 the cross-entropy already contains it, so the weight
+only counts it twice. That of the true joint is an oracle, which shows how much could be gained. Runs with one seed
+share data and initial weights. Shown is the exact excess risk relative to plain training, as paired differences with
+95 % t-intervals, at several n and for two numbers of steps, since a weight may merely change the speed of training.
+The null is δ = 0: no layer loses anything, so there is no encoder bias to reduce.
 
     python examples/layerwise_regularisation.py [layerwise_regularisation.png]
 """
@@ -24,7 +23,7 @@ from scipy import stats
 
 import isjax
 
-ARMS = {"plain": (0.0, 0.0), "loss of the data": (1.0, 0.0), "oracle: true loss": (0.0, 1.0)}
+ARMS = {"plain": (0.0, 0.0), "empirical loss": (1.0, 0.0), "oracle: true loss": (0.0, 1.0)}
 
 
 def network(params, features):
@@ -65,7 +64,7 @@ def learn(key, joint, features, length, weights, num_steps, *, max_length, num_c
 
 
 def interval(differences):
-    """Mean over the seeds, and half the width of its 95 % t-interval."""
+    """Mean over seeds and the half-width of its 95 % t-interval."""
     n = differences.shape[-1]
     return differences.mean(-1), stats.t.ppf(0.975, n - 1) * differences.std(-1, ddof=1) / n**0.5
 
@@ -101,7 +100,7 @@ def main(path, *, lengths=(16, 64, 256), num_inputs=6, num_codes=8, num_seeds=16
 def draw(path, lengths, found):
     with plt.style.context(pathlib.Path(__file__).with_name("isjax.mplstyle")):
         figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.1), sharex=True)
-        titles = "encoder bias, against plain (nats)", "excess risk, against plain (nats)"
+        titles = "encoder bias minus plain (nats)", "excess risk minus plain (nats)"
         for axis, title, pick in zip(axes, titles, (lambda p: p[0], lambda p: p[0] + p[1]), strict=True):
             for name, style in zip(found, ("-", ":", "--"), strict=True):
                 values = pick(found[name])

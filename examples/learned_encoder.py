@@ -1,9 +1,9 @@
-"""Learn an encoder by gradient, and see how far it is from the best.
+"""Learn an encoder by gradient descent, and compare it with the optimal one.
 
-The loss I(X;Y|U) is differentiable in the rows p(u | x) of a stochastic encoder. So Adam can minimise it over their
-logits, from many starts in one vmap. With two classes the least loss of any encoder of K codes is known: the optimal
-quantizer has it. KL-means and the end of the information bottleneck's curve are beside it.
-The null is a shuffled Y, of which no encoder loses anything, learned or not.
+The loss I(X;Y|U) is differentiable in the rows p(u | x) of a stochastic encoder, so Adam can minimise it over their
+logits, from many random starts in one vmap. With two classes the least loss of any encoder with K codes is known: that
+of the optimal quantizer. KL-means and the end of the information bottleneck curve are shown for comparison.
+The null is a shuffled Y, for which no encoder loses anything, learned or not.
 
     python examples/learned_encoder.py [learned_encoder.png]
 """
@@ -21,7 +21,7 @@ import isjax
 
 
 def learn(key, joint, *, num_codes, num_steps, learning_rate=0.1):
-    """One run of Adam: the loss at each step, and that of the codes which the learned rows favour."""
+    """One run of Adam: the loss at each step, and that of the most probable codes of the learned rows."""
     optimizer = optax.adam(learning_rate)
     logits = jax.random.normal(key, (joint.shape[0], num_codes))
 
@@ -46,24 +46,23 @@ def main(path, *, num_inputs=64, num_codes=4, num_restarts=64, num_steps=2000):
 
     shuffled = isjax.product_distribution(isjax.marginal_x(joint), isjax.marginal_y(joint))
 
-    # Many restarts, one program.
     run = jax.vmap(lambda key, joint: learn(key, joint, num_codes=num_codes, num_steps=num_steps), in_axes=(0, None))
     train, keys = jax.jit(run), jax.random.split(key_learn, num_restarts)
     (losses, hard), (of_null, _) = (train(keys, each) for each in (joint, shuffled))
 
     betas = jnp.geomspace(1, 1e4, 24)
-    curve = jax.jit(lambda key: isjax.bottleneck_curve(key, joint, betas, num_codes=num_codes))(key_bottleneck)
+    curve = isjax.bottleneck_curve(key_bottleneck, joint, betas, num_codes=num_codes)
     others = {
         "optimal quantizer": isjax.optimal_quantizer(joint, num_codes=num_codes).loss,
         "KL-means": isjax.kl_means_quantizer(key_means, joint, num_codes=num_codes).loss,
         "bottleneck, β → ∞": curve.loss[-1],
     }
-    found = {"Adam, best restart": hard.min(), "Adam, median restart": jnp.median(hard), "null, most": of_null.max()}
+    found = {"Adam, best restart": hard.min(), "Adam, median restart": jnp.median(hard), "null, largest": of_null.max()}
     found = {name: float(value) for name, value in (others | found).items()}
-    print(f"I(X;Y) = {float(isjax.mutual_information(joint)):.6f} nats; lost by {num_codes} codes:")
+    print(f"I(X;Y) = {float(isjax.mutual_information(joint)):.6f} nats; loss of {num_codes} codes:")
     for name, value in found.items():
         print(f"  {name:22} {value:.6f}")
-    draw(path, np.asarray(losses), others, found["null, most"])
+    draw(path, np.asarray(losses), others, found["null, largest"])
     return found
 
 

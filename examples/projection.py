@@ -1,11 +1,11 @@
 """Is learning a decoder the same as projecting the truth onto the models for which the encoder is sufficient?
 
-A decoder q(y | u) makes a model m = p(x) q(y | η(x)), for which η is sufficient. Of all such models the nearest to the
-truth is μ = p(x) p(y | u), at the distance D(p ‖ μ) = I(X;Y|U) (arXiv:2405.20452, Theorem 5), and the others lie beyond
-it: D(p ‖ m) = D(p ‖ μ) + D(μ ‖ m), whatever m. So SGD on the cross-entropy, which knows nothing of projections, must
-take the learned model to μ: what is seen here, at every evaluation of its run.
-It takes a decoder that can express p(y | u): a linear one, of a code whose bits tell Y only together, stops before.
-The null is δ = 0, where the biased encoder loses nothing, and what is learnt tends to the truth itself.
+A decoder q(y | u) defines a model m = p(x) q(y | η(x)), for which η is sufficient. Among all such models the nearest to
+the truth is μ = p(x) p(y | u), with D(p ‖ μ) = I(X;Y|U) (arXiv:2405.20452, Theorem 5), and every m satisfies the
+Pythagorean identity D(p ‖ m) = D(p ‖ μ) + D(μ ‖ m). So SGD on the cross-entropy must move the learned model towards μ,
+which is verified here at every evaluation of its run. This requires a decoder that can express p(y | u): a linear one,
+with a code whose bits are informative only jointly, stops before.
+The null is δ = 0, where the biased encoder loses nothing and the learned model tends to the truth itself.
 
     python examples/projection.py [projection.png]
 """
@@ -22,7 +22,7 @@ import isjax
 
 
 def distances_along_a_run(source, codes, hidden, *, length, num_steps, num_seeds):
-    """D(p ‖ m), D(μ ‖ m) [seed, evaluation] for the models m that are learnt, D(p ‖ μ), and after which steps."""
+    """D(p ‖ m) and D(μ ‖ m), [seed, evaluation], of the learned models m; D(p ‖ μ); and the evaluation steps."""
     problem, network = source.problem(codes), isjax.MLP(hidden, num_classes=source.joint.shape[1])
     config = isjax.TrainConfig(batch_size=256, num_steps=num_steps, num_evals=24, schedule="linear")
     nearest = isjax.sufficient_projection(source.joint, codes)
@@ -30,9 +30,9 @@ def distances_along_a_run(source, codes, hidden, *, length, num_steps, num_seeds
     def run(key):
         trace = isjax.train(key, problem, length, 0.5, network=network, config=config)
         decoders = jnp.exp(trace.log_decoder)[:, problem.codes]  # [evaluation, x, y]
-        learnt = isjax.joint_distribution(isjax.marginal_x(source.joint), decoders)
+        learned = isjax.joint_distribution(isjax.marginal_x(source.joint), decoders)
         from_truth, from_nearest = (
-            isjax.kl_divergence(p, learnt, axis=(-2, -1)) for p in (source.joint, nearest.distribution)
+            isjax.kl_divergence(p, learned, axis=(-2, -1)) for p in (source.joint, nearest.distribution)
         )
         return trace.steps, from_truth, from_nearest
 

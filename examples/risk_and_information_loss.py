@@ -1,9 +1,9 @@
-"""Does an encoder cost a learner exactly the information that it loses?
+"""Is the excess risk of a learner exactly the information that its encoder loses?
 
-Encoders of graded loss, from none to all of I(X;Y), each with MLPs trained on its code: what the risk exceeds that of
-the best predictor from X by, at the end of training, against the loss I(X;Y|U). No decoder gets below the diagonal,
-and as the data grow the points fall onto it (arXiv:2405.20452, Theorem 4). Every risk is exact: there is no test set.
-The null is δ = 0, where X says nothing about Y: the same encoders then lose nothing, and their risks tend to nothing.
+Encoders with losses from zero to I(X;Y), each with MLPs trained on its code: the excess risk over the best predictor
+from X at the end of training, against the loss I(X;Y|U). No decoder is below the diagonal, and with more data the
+points converge to it (arXiv:2405.20452, Theorem 4). Every risk is exact: there is no test set.
+The null is δ = 0, where X is not informative about Y: the same encoders lose nothing, and their risks tend to zero.
 
     python examples/risk_and_information_loss.py [risk_and_information_loss.png]
 """
@@ -31,7 +31,7 @@ def main(path, *, num_encoders=24, lengths=(64, 256, 1024, 4096, 16384), num_inp
     encoders = [isjax.biased_encoder(source, loss=loss) for loss in np.linspace(0, information, num_encoders)]
     problems = [each.problem(codes) for each in (source, null) for codes in encoders]
 
-    # Batches of more samples than there are codes are trained on by their counts: they cost no more than small ones.
+    # A batch with more samples than there are codes is represented by its counts, so a step costs no more.
     spec = isjax.SweepSpec(
         hidden=((32,),),
         lengths=lengths,
@@ -42,7 +42,7 @@ def main(path, *, num_encoders=24, lengths=(64, 256, 1024, 4096, 16384), num_inp
         num_evals=8,
         schedule="linear",
     )
-    result = jax.jit(isjax.sweep, static_argnames="mesh")(jax.random.key(1), problems, spec)
+    result = isjax.sweep(jax.random.key(1), problems, spec)
     # After the last step: [problem, length, seed], then the mean over seeds.
     excess = result.excess_risk[:, 0, 0, 0, :, :, -1]
     excess, of_null = np.asarray(excess.mean(-1)).reshape(2, num_encoders, len(lengths))

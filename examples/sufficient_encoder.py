@@ -1,10 +1,10 @@
-"""Does a known structure give a sufficient encoder, and where does the information of the others go?
+"""Does a known structure give a sufficient encoder, and how much information do other encoders lose?
 
-Y depends on a binary string X only up to cyclic shifts, so that the orbit of X is a sufficient code: I(X;Y|U) = 0
-(arXiv:2405.20452, Definition 2). For any encoder I(X;Y) = I(U;Y) + I(X;Y|U): what a code does not tell about Y is what
-it has lost. A hundred others lie on that line: coarser and finer than the orbits, random, and stochastic. Finer ones
-lose nothing, nor does the coarsest of the sufficient ones, which has as many codes as Y has distinct posteriors.
-The null is δ = 0, where X says nothing about Y: then every encoder keeps nothing and loses nothing.
+Y depends on a binary string X only up to cyclic shifts, so the orbit of X is a sufficient code: I(X;Y|U) = 0
+(arXiv:2405.20452, Definition 2). For any encoder I(X;Y) = I(U;Y) + I(X;Y|U): what a code does not retain about Y is
+lost. A hundred other encoders lie on that line: coarser and finer than the orbits, random, and stochastic. Finer ones
+lose nothing, nor does the coarsest sufficient encoder, which has as many codes as Y has distinct posteriors.
+The null is δ = 0, where X is not informative about Y: every encoder then keeps nothing and loses nothing.
 
     python examples/sufficient_encoder.py [sufficient_encoder.png]
 """
@@ -21,14 +21,14 @@ import isjax
 
 
 def encoders_of(key, orbits, num_each):
-    """Encoders of four kinds, codes [encoder, x] or rows p(u | x) [encoder, x, u]."""
+    """Encoders of four kinds: codes [encoder, x] or rows p(u | x) [encoder, x, u]."""
     num_symbols, num_orbits = orbits.size, int(orbits.max()) + 1
     key_coarser, key_finer, key_random, key_noise, key_rows = jax.random.split(key, 5)
-    at_most = jnp.linspace(1, num_orbits, num_each).astype(int)[:, None]  # so many codes
+    at_most = jnp.linspace(1, num_orbits, num_each).astype(int)[:, None]
     coarser = jax.random.randint(key_coarser, (num_each, num_orbits), 0, at_most)[:, orbits]
     finer = 2 * orbits + jax.random.bernoulli(key_finer, shape=(num_each, num_symbols))
     anything = jax.random.randint(key_random, (num_each, num_symbols), 0, 3 * at_most)
-    # Rows between the orbits' own and random ones.
+    # Mixtures of the rows of the orbits with random rows.
     noise = jax.random.uniform(key_noise, (num_each, 1, 1))
     random_rows = jax.random.dirichlet(key_rows, jnp.ones(num_orbits), (num_each, num_symbols))
     stochastic = (1 - noise) * isjax.encoder_kernel(orbits, num_codes=num_orbits) + noise * random_rows
@@ -37,7 +37,7 @@ def encoders_of(key, orbits, num_each):
 
 @jax.jit
 def kept_and_lost(joint, encoder):
-    """I(U;Y), and I(X;Y|U) by a sum of its own: not as the difference of the other two."""
+    """I(U;Y) and I(X;Y|U); the latter is summed directly and not computed as I(X;Y) − I(U;Y)."""
     kept = isjax.mutual_information(isjax.pushforward(joint, encoder))
     return jnp.stack([kept, isjax.mutual_information_loss(joint, encoder)])
 
@@ -54,7 +54,7 @@ def main(path, *, length=8, num_each=25):
     encoders = {"orbits": source.codes[None], "minimal": minimal[None]}
     encoders |= encoders_of(key_encoders, source.codes, num_each)
 
-    # Every encoder, with the source and with the null: [kept or lost, source, encoder].
+    # All encoders for the source and for the null: [kept or lost, source, encoder].
     rows = encoders["stochastic"]
     codes = jnp.concatenate([encoder for encoder in encoders.values() if encoder is not rows])
     every = np.concatenate([kept_and_lost(joints, codes), kept_and_lost(joints, rows)], axis=-1)
@@ -89,7 +89,7 @@ def draw(path, points, of_null, information):
             size, label = single.get(kind, (4, f"{points[kind].shape[1]} {kind}"))
             fill = "none" if kind in single else "full"
             axis.plot(*points[kind][::-1], marker, markersize=size, fillstyle=fill, label=label)
-        axis.plot(*of_null[::-1], "x", color="black", label="null: δ = 0, all of them")
+        axis.plot(*of_null[::-1], "x", color="black", label="null: δ = 0, all encoders")
         axis.set(xlabel="lost: I(X;Y|U) (nats)", ylabel="kept: I(U;Y) (nats)")
         axis.legend(labelspacing=0.8)
         figure.savefig(path)

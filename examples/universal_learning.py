@@ -1,11 +1,11 @@
-"""How fast may an encoder grow with the data, for learning to be universal?
+"""How fast may an encoder grow with the data for learning to be universal?
 
-The excess risk tends to zero if and only if both of its parts do: the loss I(X;Y|U_n) of the encoder, and the error
-of the decoder that n samples teach (arXiv:2405.20452). Here Y depends on fourteen bits of X, on each less than on the
-one before, and on all those before it together. U_n is the first m(n) bits; the decoder counts, and adds one half
-(Krichevsky and Trofimov). All m and all n are split exactly, in one jitted call; a schedule m(n) is a path through
-them. With m fixed, the encoder's bias stays. With m = log₂ n there is a sample a code, and the decoder's error stays.
-With half of that, both go.
+The excess risk tends to zero if and only if both of its parts do: the loss I(X;Y|U_n) of the encoder, and the error of
+a decoder learned from n samples (arXiv:2405.20452). Here Y depends on fourteen bits of X, on each less than on the one
+before, jointly with all those before it. U_n is the first m(n) bits; the decoder counts and adds one half (Krichevsky
+and Trofimov). The risk is decomposed exactly for all m and n in one jitted call; a schedule m(n) is a path through
+them. With m fixed, the encoder bias stays. With m = log₂ n there is one sample per code, and the decoder error stays.
+With m = ½ log₂ n both vanish.
 The null is a shuffled Y: no schedule has a bias, and the slowest is the best.
 
     python examples/universal_learning.py [universal_learning.png]
@@ -30,7 +30,7 @@ SCHEDULES = {
 
 
 def graded_joint(key, num_bits, num_classes, decay=0.8):
-    """p(x, y) where each bit of X moves the logits of Y less than the one before, by what the ones before it say."""
+    """p(x, y) in which each bit of X, given the earlier ones, changes the logits of Y less than the one before."""
     symbols, logits = jnp.arange(2**num_bits), jnp.zeros((2**num_bits, num_classes))
     for bit, key_bit in enumerate(jax.random.split(key, num_bits), start=1):
         moves = jax.random.normal(key_bit, (2**bit, num_classes))
@@ -40,7 +40,7 @@ def graded_joint(key, num_bits, num_classes, decay=0.8):
 
 @jax.jit
 def split_of_every_size(key, joint, num_kept, lengths):
-    """Encoder bias and decoder error, [part, m, n], where the encoder keeps m bits and the decoder counts n samples."""
+    """Encoder bias and decoder error, [part, m, n], of an encoder that keeps m bits and a decoder of n samples."""
     num_symbols = joint.shape[0]
     x, y = isjax.sample(key, joint, num_symbols)
 
