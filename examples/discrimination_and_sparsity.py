@@ -25,10 +25,9 @@ ENCODERS = ("identity", "sufficient", "biased")
 
 def best_parts(result):
     """Encoder bias and decoder error, [part, problem, width, length], at the best evaluation, batch size and rate."""
-    error = np.asarray(result.decoder_error).min(-1).mean(-1)  # [problem, width, batch, rate, length]
-    error = error.reshape(*error.shape[:2], -1, error.shape[-1]).min(2)
-    bias = np.asarray(result.encoder_bias)[:, None, None]
-    return np.stack([np.broadcast_to(bias, error.shape), error])
+    excess = np.asarray(result.best_excess_risk).mean(-1).min(2)  # over seeds, then over batch sizes
+    bias = np.broadcast_to(np.asarray(result.encoder_bias)[:, None, None], excess.shape)
+    return np.stack([bias, excess - bias])
 
 
 def main(
