@@ -357,33 +357,33 @@ def factor_through(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int
 
 def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
     """A sample of symbols ``[..., n]``: integers, inside their alphabet where they are concrete."""
-    array = jnp.asarray(values)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must hold integer symbols, got dtype {array.dtype}")
-    if array.ndim < 1 or array.shape[-1] == 0:
-        raise ValueError(f"{name} must have shape [..., n] with n at least 1, got shape {array.shape}")
-    if is_concrete(array):
-        concrete = np.asarray(array)
+    check_integers(values, name, "symbols")
+    shape = np.shape(values)
+    if len(shape) < 1 or shape[-1] == 0:
+        raise ValueError(f"{name} must have shape [..., n] with n at least 1, got shape {shape}")
+    if is_concrete(values):
+        concrete = np.asarray(values)
         outside = concrete[(concrete < 0) | (concrete >= alphabet_size)]
         if outside.size:
             raise ValueError(f"{name} has symbol {outside[0]}, but its alphabet is 0…{alphabet_size - 1}")
-    return array
+    return jnp.asarray(values)
 
 
 def as_counts(values: ArrayLike, name: str, *, axes: str) -> Array:
-    """Counts ``[..., k]`` or ``[..., x, y]``: integers, not negative where they are concrete."""
-    array = jnp.asarray(values)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must hold integers, how often each symbol occurs, got dtype {array.dtype}")
+    """Counts ``[..., k]`` or ``[..., x, y]`` as floats: integers, not negative where they are concrete."""
+    dtype, shape = jnp.result_type(values), np.shape(values)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"{name} must hold integers, how often each symbol occurs, got dtype {dtype}")
     num_axes = len(axes.split())
-    if array.ndim < num_axes or 0 in array.shape[array.ndim - num_axes :]:
+    if len(shape) < num_axes or 0 in shape[len(shape) - num_axes :]:
         needed = ", ".join(axes.split())
-        raise ValueError(f"{name} must have shape [..., {needed}], no alphabet empty, got shape {array.shape}")
-    if is_concrete(array):
-        negative = np.asarray(array)[np.asarray(array) < 0]
+        raise ValueError(f"{name} must have shape [..., {needed}], no alphabet empty, got shape {shape}")
+    if is_concrete(values):
+        values = np.asarray(values)
+        negative = values[values < 0]
         if negative.size:
             raise ValueError(f"{name} must not be negative, got {negative[0]}")
-    return array
+    return jnp.asarray(values, float)
 
 
 def count_samples(data: object, name: str) -> int:

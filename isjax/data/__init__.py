@@ -1,1 +1,11 @@
 """People's own data: files of categorical columns, what they say, and their figures."""
+
+from isjax.data.columns import Column as Column
+from isjax.data.columns import Missing as Missing
+from isjax.data.columns import Table as Table
+from isjax.data.columns import read as read
+from isjax.estimation.measurement import EncoderMeasurement as EncoderMeasurement
+from isjax.estimation.measurement import Estimate as Estimate
+from isjax.estimation.measurement import Measurement as Measurement
+from isjax.estimation.measurement import MeasureSpec as MeasureSpec
+from isjax.estimation.measurement import measure as measure

@@ -1,7 +1,5 @@
 """The figure of a bottleneck: relevance against complexity."""
 
-from collections.abc import Sequence
-
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,36 +7,35 @@ from matplotlib.figure import Figure
 
 from isjax._shell.style import LOOKS, STYLE
 from isjax.bottleneck import Bottleneck
+from isjax.quantizers import Quantizer
 
 __all__ = ["bottleneck_figure"]
 
 
-def bottleneck_figure(
-    curve: Bottleneck, quantizers: Sequence[tuple[float, float]], *, information: float, title: str = ""
-) -> Figure:
-    """Relevance against complexity: the curve that no encoder passes, and deterministic encoders below it.
+def bottleneck_figure(curve: Bottleneck, quantizers: Quantizer, *, information: float, title: str = "") -> Figure:
+    """Relevance against complexity: the bottleneck's curve, an upper bound, and deterministic encoders below it.
 
     Args:
-      curve: as ``isjax.bottleneck_curve`` gives it.
-      quantizers: deterministic encoders of 1, 2, … codes, as pairs of H(U) and I(U;Y) in nats, shape ``[k, 2]``.
-      information: I(X;Y) in nats, which no encoder exceeds.
+      curve: what ``isjax.bottleneck_curve`` returns.
+      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
+      information: I(X;Y) in nats, the upper bound of any encoder's relevance.
       title: what X and Y are.
 
     Returns:
-      A figure, on no screen.
+      A figure with a canvas of its own, which no window shows.
 
     Examples:
-      >>> import isjax.study.figure
-      >>> joint = jnp.array([[0.45, 0.05], [0.05, 0.45]])
-      >>> trace = jax.jit(bottleneck_curve, static_argnames="num_codes")
-      >>> curve = trace(jax.random.key(0), joint, jnp.array([1.7, 5.0]), num_codes=2)
-      >>> figure = isjax.study.figure.bottleneck_figure(curve, [(0.0, 0.0), (0.693, 0.368)], information=0.368)
+      >>> import isjax.data.figure, jax, jax.numpy as jnp
+      >>> key, joint = jax.random.key(0), jnp.array([[0.45, 0.05], [0.05, 0.45]])
+      >>> curve = isjax.bottleneck_curve(key, joint, jnp.array([1.7, 5.0]), num_codes=2)
+      >>> quantizers = isjax.quantizers.quantizers_up_to(key, joint, num_codes=2)
+      >>> figure = isjax.data.figure.bottleneck_figure(curve, quantizers, information=0.368)
       >>> figure.axes[0].get_xlabel()
       'complexity I(X;U) (nats)'
     """
     order = np.argsort(np.asarray(curve.complexity))
     complexity, relevance = (np.asarray(part, np.float64)[order] for part in (curve.complexity, curve.relevance))
-    points = np.asarray(quantizers, np.float64).reshape(-1, 2)
+    points = np.stack([quantizers.complexity, quantizers.relevance], axis=-1, dtype=np.float64)
     (colour, marker, _), (other, _, _) = LOOKS["identity"], LOOKS["biased"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.2), layout="constrained")

@@ -1,24 +1,43 @@
-"""The table of a measurement."""
+"""What is printed and written of people's data: the table of a measurement, and the tables of quantizers."""
 
+import os
+from pathlib import Path
+
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from isjax._shell.files import write_atomically
+from isjax._typing import Float
 from isjax.estimation.measurement import Estimate, Measurement
+from isjax.quantizers import Quantizer
 
-__all__ = ["print_measurement"]
+__all__ = ["print_measurement", "quantizer_table", "write_codes"]
 
 
-def print_measurement(
-    found: Measurement, console: Console, *, num_dropped: int, unit: str, method: str, confidence: float
-) -> None:
-    """What X says about Y, and below it what each encoder keeps and loses of that."""
-    dropped = f" ({num_dropped} with a missing value left out)" if num_dropped else ""
+def print_measurement(found: Measurement, console: Console, *, num_dropped: int = 0) -> None:
+    """Prints what X says about Y, and below it what each encoder retains and loses of that.
+
+    Args:
+      found: what ``measure`` returns.
+      console: where to print.
+      num_dropped: number of rows of the file dropped for a missing value.
+
+    Examples:
+      >>> import isjax.data.report, jax, numpy as np, rich.console
+      >>> spec = isjax.data.MeasureSpec(target="y", inputs=("x",))
+      >>> found = isjax.data.measure(jax.random.key(0), {"x": np.arange(4) % 2, "y": np.arange(4) % 2}, spec)
+      >>> isjax.data.report.print_measurement(found, rich.console.Console(width=80))  # doctest: +ELLIPSIS
+      4 rows, Y = y (2 classes), X = x (2 symbols); in nats, corrected by miller_madow
+      ...
+    """
+    dropped = f" ({num_dropped} dropped for a missing value)" if num_dropped else ""
     symbols = "1 symbol" if found.input_symbols == 1 else f"{found.input_symbols} symbols"
     inputs = found.inputs[0] if len(found.inputs) == 1 else f"({', '.join(found.inputs)})"
     console.print(
         f"{found.rows} rows{dropped}, Y = {found.target} ({found.target_symbols} classes), X = {inputs} ({symbols}); "
-        f"in {unit}, corrected by {method}",
+        f"in {found.unit}, corrected by {found.method}",
         highlight=False,
         markup=False,
     )
@@ -28,7 +47,7 @@ def print_measurement(
     console.print(amounts)
     if not found.encoders:
         return
-    interval = (f"{100 * confidence:g} % interval", "right")
+    interval = (f"{100 * found.confidence:g} % interval", "right")
     headings = ("I(U;Y)", "corrected", "I(X;Y|U)", "corrected")
     tests = (("χ² p", "right"), ("permuted p", "right"))
     losses = _columns(("U", "left"), ("codes", "right"), *((name, "right") for name in headings), interval, *tests)
@@ -45,11 +64,11 @@ def print_measurement(
     console.print()
     console.print(losses)
     if not all(each.is_function_of_inputs for each in found.encoders):
-        console.print("* not a function of X: I(X;Y|U) is what X says beyond U", highlight=False)
+        console.print("* not a function of X: I(X;Y|U) is what X says about Y beyond U", highlight=False)
 
 
 def _columns(*headings: tuple[str, str]) -> Table:
-    """A table with these headings, each flush left or right."""
+    """A table with these headings, each aligned left or right."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading, side in headings:
         table.add_column(heading, no_wrap=True, justify="right" if side == "right" else "left")
@@ -58,3 +77,63 @@ def _columns(*headings: tuple[str, str]) -> Table:
 
 def _both(amount: Estimate) -> tuple[str, str]:
     return f"{amount.plug_in:.6f}", f"{amount.corrected:.6f}"
+
+
+def quantizer_table(quantizers: Quantizer, information: float) -> Table:
+    """Table of the loss and the relevance against the number of codes.
+
+    Args:
+      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
+      information: I(X;Y) in nats.
+
+    Returns:
+      A table of rich's.
+
+    Examples:
+      >>> import isjax.data.report, jax, jax.numpy as jnp
+      >>> found = isjax.quantizers.quantizers_up_to(jax.random.key(0), jnp.eye(2) / 2, num_codes=2)
+      >>> isjax.data.report.quantizer_table(found, 0.6931).row_count
+      2
+    """
+    headings = ("codes K", "loss I(X;Y|U)", "relevance I(U;Y)", "of I(X;Y)")
+    table = _columns(*((heading, "right") for heading in headings), ("", "left"))
+    losses, are_global = np.asarray(quantizers.loss).tolist(), np.asarray(quantizers.is_global).tolist()
+    for k, (loss, is_global) in enumerate(zip(losses, are_global, strict=True), start=1):
+        relevance = max(information - loss, 0.0)
+        share = f"{relevance / information:.1%}" if information > 0 else "–"
+        how = "optimal" if is_global else "best found"
+        table.add_row(str(k), f"{loss:.6f}", f"{relevance:.6f}", share, how)
+    return table
+
+
+def write_codes(
+    path: str | os.PathLike[str], labels: tuple[str, ...], p_x: Float[np.ndarray, "x"], quantizers: Quantizer
+) -> Path:
+    """Writes the code of each symbol: a row for each symbol, a column ``k=K`` for each number of codes from 2 on.
+
+    Args:
+      path: a file ``….csv``.
+      labels: the symbols of X.
+      p_x: distribution of X, shape ``[x]``.
+      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
+
+    Returns:
+      The path.
+
+    Raises:
+      OSError: if it cannot be written.
+
+    Examples:
+      >>> import isjax.data.report, jax, jax.numpy as jnp, numpy as np, tempfile
+      >>> joint = jnp.eye(2) / 2
+      >>> found = isjax.quantizers.quantizers_up_to(jax.random.key(0), joint, num_codes=2)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = isjax.data.report.write_codes(folder + "/codes.csv", ("a", "b"), np.array([0.5, 0.5]), found)
+      ...     print(path.read_text().split())
+      ['symbol,probability,k=2', 'a,0.5,0', 'b,0.5,1']
+    """
+    import polars as pl
+
+    codes = {f"k={k}": of_k for k, of_k in enumerate(np.asarray(quantizers.codes), start=1) if k > 1}
+    frame = pl.DataFrame({"symbol": labels, "probability": p_x.astype(np.float64), **codes})
+    return write_atomically(path, frame.write_csv)

@@ -1,25 +1,36 @@
-"""The cells of (X, Y, U) that a sample occupies: found by sorting, without a table of all cells."""
+"""Occupied cells of samples of (X, Y, U): found by sorting, without a table of all cells.
 
-from collections.abc import Callable
+Three variables of a thousand symbols make 10⁹ cells, of which a sample of n occupies at most n.
+"""
+
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaincc
 
+from isjax import _checks
 from isjax._numerics import divergence_terms, safe_divide
-from isjax._typing import Array, Int
+from isjax._typing import Array, ArrayLike, Int
+
+DENSE = 4
+"""Pairs are numbered in a dense table if it has at most this many cells per sample, else by sorting."""
+
+SMALL_COUNT = 10
+"""If the smallest expected count is below this, the p-value of the χ² limit is too small."""
+
+Sizes = tuple[int, int, int]
 
 
 class Cells(NamedTuple):
-    """The cells (x, y, u) that a sample occupies, in the order of (u, x, y); those that are left over have no count.
+    """Occupied cells (x, y, u), in the order of (u, x, y); entries beyond the last occupied cell have count 0.
 
-    Rows are the pairs (x, u) that occur and columns the pairs (y, u), each numbered from zero in the order of (u, x)
-    and of (u, y); codes are numbered likewise. There are at most as many of each as there are cells.
+    Rows are the pairs (x, u) that occur and columns the pairs (y, u), numbered from zero in the order of (u, x) and of
+    (u, y); codes are numbered likewise. There are at most as many of each as there are cells.
     """
 
     counts: Int[Array, "cell"]
-    """How many samples lie in the cell."""
+    """Number of samples in the cell."""
     rows: Int[Array, "cell"]
     """Its row."""
     columns: Int[Array, "cell"]
@@ -28,11 +39,27 @@ class Cells(NamedTuple):
     """Its code."""
 
 
-DENSE = 4  # pairs are numbered in a table of all of them where it has at most so many cells a sample, else by sorting
+def check_samples(
+    x: ArrayLike, y: ArrayLike, u: ArrayLike, shape: tuple[int, ...]
+) -> tuple[tuple[Array, Array, Array], Sizes]:
+    """Samples of X, Y and U, checked, and the sizes of their alphabets."""
+    if len(shape) != 3:
+        raise ValueError(f"shape must be (|X|, |Y|, |U|), got {shape}")
+    num_x, num_y, num_u = (_checks.check_integer(size, "shape") for size in shape)
+    sizes = (num_x, num_y, num_u)
+    x, y, u = (_checks.as_symbols(s, k, name) for s, k, name in zip((x, y, u), sizes, "xyu", strict=True))
+    _checks.check_same_length(x=x, y=y, u=u)
+    _checks.broadcast_batch(x=(x, 1), y=(y, 1), u=(u, 1))
+    return (x, y, u), sizes
+
+
+def outside_alphabets(x: Array, y: Array, u: Array, sizes: Sizes) -> Array:
+    """Whether a symbol lies outside its alphabet; symbols in the default integer type."""
+    return jnp.any(jnp.array([jnp.any((s < 0) | (s >= k)) for s, k in zip((x, y, u), sizes, strict=True)]))
 
 
 def number_pairs(first: Array, second: Array, sizes: tuple[int, int]) -> tuple[Array, int]:
-    """The pairs that occur, numbered from zero in lexicographic order: each sample's number, and a bound on them."""
+    """Numbers the pairs that occur from zero, in lexicographic order: each sample's number, and an upper bound."""
     n, num_pairs = first.size, sizes[0] * sizes[1]
     if num_pairs <= DENSE * n:
         pair = first * sizes[1] + second
@@ -44,9 +71,8 @@ def number_pairs(first: Array, second: Array, sizes: tuple[int, int]) -> tuple[A
     return jnp.zeros(n, int).at[index].set(numbers, unique_indices=True), n
 
 
-def label_samples(x: Array, y: Array, u: Array, sizes: tuple[int, int, int]) -> tuple[Array, Array, Array]:
+def label_samples(x: Array, y: Array, u: Array, sizes: Sizes) -> tuple[Array, Array, Array]:
     """Row, column and code of each sample."""
-    x, y, u = (s.astype(int) for s in (x, y, u))
     row, _ = number_pairs(u, x, (sizes[2], sizes[0]))
     column, _ = number_pairs(u, y, (sizes[2], sizes[1]))
     code, _ = number_pairs(jnp.zeros_like(u), u, (1, sizes[2]))
@@ -54,43 +80,43 @@ def label_samples(x: Array, y: Array, u: Array, sizes: tuple[int, int, int]) -> 
 
 
 def cells_of_labels(row: Array, column: Array, code: Array, num_rows: int, num_columns: int) -> Cells:
-    """The cells of samples of which row, column and code are known."""
+    """Cells of samples with known rows, columns and codes."""
     cell, num_cells = number_pairs(row, column, (num_rows, num_columns))
     counts = jax.ops.segment_sum(jnp.ones_like(cell), cell, num_cells)
     row, column, code = (jnp.zeros(num_cells, int).at[cell].set(label) for label in (row, column, code))
     return Cells(counts, row, column, code)
 
 
-def occupied_cells(x: Array, y: Array, u: Array, sizes: tuple[int, int, int]) -> Cells:
-    """The cells that samples ``[n]`` of (X, Y, U) occupy."""
+def occupied_cells(x: Array, y: Array, u: Array, sizes: Sizes) -> Cells:
+    """Cells of samples ``[n]`` of (X, Y, U), in the default integer type."""
     n = x.size
     return cells_of_labels(*label_samples(x, y, u, sizes), min(n, sizes[0] * sizes[2]), min(n, sizes[1] * sizes[2]))
 
 
 def sum_over(labels: Array, values: Array) -> Array:
-    """Sums of the values of cells with one label."""
+    """Sum of the values of the cells with each label."""
     return jax.ops.segment_sum(values, labels, labels.size)
 
 
 def plug_in_information(cells: Cells) -> Array:
-    """``N Î(X;Y|U)`` in nats: Σ n(x,u) D(p̂(·|x,u) ‖ p̂(·|u)), in which the targets that a row lacks count exactly."""
+    """``N Î(X;Y|U)`` in nats: Σ n(x,u) D(p̂(·|x,u) ‖ p̂(·|u)), targets that do not occur in a row included exactly."""
     margins = (sum_over(labels, cells.counts) for labels in cells[1:])
     of_row, of_column, of_code = (m[labels] for m, labels in zip(margins, cells[1:], strict=True))
     row, column, code, count = (a.astype(float) for a in (of_row, of_column, of_code, cells.counts))
-    here = cells.counts > 0
+    occupied = cells.counts > 0
     terms = row * divergence_terms(safe_divide(count, row, 0), safe_divide(column, code, 0))
-    lacking = of_code - sum_over(cells.rows, jnp.where(here, of_column, 0))[cells.rows]  # samples of other targets
-    shares = safe_divide(count, code, 0) * lacking.astype(float)  # a row's, dealt out to its cells
-    return jnp.sum(jnp.where(here, terms + shares, 0))
+    absent = of_code - sum_over(cells.rows, jnp.where(occupied, of_column, 0))[cells.rows]  # samples of other targets
+    shares = safe_divide(count, code, 0) * absent.astype(float)  # a row's term for them, split among its cells
+    return jnp.sum(jnp.where(occupied, terms + shares, 0))
 
 
 def smallest_expected_count(cells: Cells) -> Array:
-    """The least n(x,u) n(y,u)/n(u) over the inputs and targets that occur with a code."""
+    """The smallest n(x,u) n(y,u)/n(u) over the inputs and targets that occur with a code."""
     of_row, of_column, of_code = (sum_over(labels, cells.counts).astype(float) for labels in cells[1:])
-    here = cells.counts > 0
+    occupied = cells.counts > 0
 
     def least(of_label: Array, labels: Array) -> Array:
-        values = jnp.where(here, of_label[labels], jnp.inf)
+        values = jnp.where(occupied, of_label[labels], jnp.inf)
         return jax.ops.segment_min(values, cells.codes, cells.codes.size)
 
     least_expected = least(of_row, cells.rows) * safe_divide(least(of_column, cells.columns), of_code, jnp.inf)
@@ -107,16 +133,6 @@ def degrees_of_freedom(cells: Cells) -> Array:
 
     rows, columns = num_of_code(cells.rows, of_row), num_of_code(cells.columns, of_column)
     return jnp.sum(jnp.where(of_code > 0, (rows - 1) * (columns - 1), 0))
-
-
-def map_in_chunks(draw: Callable[[Array], Array], keys: Array, width: int) -> Array:
-    """``draw`` of each key, of so many numbers, as many at once as make 2²⁰ and at most 1024: memory is bounded."""
-    num = keys.shape[0]
-    num_chunks = -(-num // max(1, min(1024, 2**20 // width)))
-    chunk = -(-num // num_chunks)
-    padded = keys[jnp.arange(num_chunks * chunk) % num].reshape(num_chunks, chunk)  # one program, without a remainder
-    drawn = jax.lax.map(jax.vmap(draw), padded)
-    return drawn.reshape(num_chunks * chunk, *drawn.shape[2:])[:num]
 
 
 def likelihood_ratio(cells: Cells) -> tuple[Array, Array, Array]:

@@ -1,58 +1,119 @@
-"""A sample measured: its entropies, its informations, and what each encoder in it loses, with intervals and tests.
+"""Measurement of a sample: entropies, informations, and what each encoder in it loses, with intervals and tests.
 
-A million rows occupy few distinct cells. They are found by sorting, and resamples and permutations are drawn as counts
-of cells; nothing is as large as the product of the alphabets. Draws are made in numpy, which compiles nothing: their
-statistics need c log c of integers alone. Estimates are those of ``isjax.estimation``, in double precision.
+``measure`` runs outside ``jit``: it finds cells and draws permutations and resamples in numpy, which compiles nothing
+and needs no alphabet sizes, so a file of any length is measured at once. Estimates and χ² p-values come from the JAX
+implementation in double precision; use the functions of ``isjax.estimation`` under ``jit``, ``vmap`` or an accelerator.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
-from isjax._numerics import in_base
-from isjax._typing import Array
-from isjax.estimation import _cells, estimators, intervals, testing
-from isjax.estimation._cells import Cells
+from isjax._typing import Array, ArrayLike, Int, Key, Real
+from isjax.estimation import _cells, _estimates
+from isjax.estimation._cells import SMALL_COUNT, Cells
+from isjax.estimation._draws import bootstrap_limits
+from isjax.estimation._sampling import Partition, alphabet_size, numbered, permutation_p_value, resampled_losses
+from isjax.estimation.estimators import METHODS, Method
 
-__all__ = ["EncoderMeasurement", "Estimate", "Measurement", "measure"]
+__all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "measure"]
 
-_ROWS_A_CELL = 8  # a resample is drawn cell by cell where there are so many rows for each, else row by row
-_ROWS_A_PAIR = 4  # with fewer rows for each pair (x, y) the bias is more than corrections and resamples see
-_SMALL_FOR_INTERVALS = 1  # the smallest expected count below which intervals have been seen to miss (``bootstrap``)
+_ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
+_SMALL_FOR_INTERVALS = 1  # smallest expected count below which intervals have been seen to miss (``bootstrap``)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasureSpec:
+    """Which columns to measure, and how.
+
+    Raises:
+      ValueError: if a column is named twice, or an option is out of range.
+
+    Source:
+      The method as in ``isjax.estimate_entropy``; the intervals as in ``isjax.bootstrap``.
+    """
+
+    target: str
+    """Column of the target Y."""
+    inputs: tuple[str, ...] = ()
+    """Columns whose joint is the input X; all but the target and the encoders if empty."""
+    encoders: tuple[str, ...] = ()
+    """Columns that are encoders, each a U."""
+    method: Method = "miller_madow"
+    """Bias correction of the estimates."""
+    base: Real | None = None
+    """Base of the logarithm: 2 for bits; nats if not given."""
+    confidence: float = 0.95
+    """Nominal coverage of the intervals of the losses."""
+    num_resamples: int = 499
+    """Resamples of the bootstrap, at least 2."""
+    num_permutations: int = 499
+    """Permutations of the test; the smallest p-value is 1/(1 + num_permutations)."""
+
+    def __post_init__(self) -> None:
+        """Checks the columns' names and the options."""
+        for name in ("inputs", "encoders"):
+            columns = getattr(self, name)
+            if isinstance(columns, str):
+                raise TypeError(f"{name} must be a tuple of column names, got {columns!r}")
+            if self.target in columns:
+                raise ValueError(f"{name} must not contain the target, got {self.target!r} in both")
+            repeated = [column for i, column in enumerate(columns) if column in columns[:i]]
+            if repeated:
+                raise ValueError(f"{name} must name each column once, got {repeated[0]!r} twice")
+        _checks.check_one_of(self.method, "method", METHODS)
+        _checks.check_base(self.base)
+        _checks.check_open_unit_interval(self.confidence, "confidence")
+        _checks.check_integer(self.num_resamples, "num_resamples", at_least=2)
+        _checks.check_integer(self.num_permutations, "num_permutations")
+
+    @property
+    def unit(self) -> str:
+        """The unit of the informations."""
+        return {None: "nats", 2: "bits"}.get(self.base, f"logarithms to the base {self.base}")
+
+    def with_inputs(self, names: Iterable[str]) -> "MeasureSpec":
+        """This spec with its inputs named: of these columns, all but the target and the encoders if it has none."""
+        if self.inputs:
+            return self
+        others = tuple(name for name in names if name not in (self.target, *self.encoders))
+        if not others:
+            raise ValueError("there is no column besides the target and the encoders: X needs one")
+        return dataclasses.replace(self, inputs=others)
 
 
 class Estimate(NamedTuple):
-    """An amount of information, estimated in two ways."""
+    """An entropy or information, estimated in two ways."""
 
     plug_in: float
-    """That of the sample itself."""
+    """Of the sample itself."""
     corrected: float
-    """With the correction that was asked for."""
+    """With the bias correction of the spec."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderMeasurement:
-    """What one encoder U keeps and loses.
+    """What one encoder U retains and loses.
 
     Attributes:
       column: its name.
-      symbols: how many codes occur.
-      is_function_of_inputs: whether rows with the same X have the same U.
+      symbols: number of codes that occur.
+      is_function_of_inputs: whether rows with equal X always have equal U.
       information: I(U;Y).
       loss: I(X;Y|U).
       low: lower end of the bootstrap interval of the loss.
       high: its upper end.
       statistic: G = 2N Î(X;Y|U), in nats.
       degrees_of_freedom: of its χ² limit.
-      p_value: of U being sufficient, from that limit.
+      p_value: of the hypothesis that U is sufficient, from that limit.
       permutation_p_value: the same, from permutations of y within each code.
-      smallest_expected_count: the least n(x,u) n(y,u)/n(u); where it is small, so is ``p_value``, wrongly.
+      smallest_expected_count: the smallest n(x,u) n(y,u)/n(u); if it is small, ``p_value`` is too small.
     """
 
     column: str
@@ -74,29 +135,52 @@ class Measurement:
     """What a sample says about a target Y, inputs X and encoders U.
 
     Attributes:
-      rows: how many samples there are.
-      target: the column of Y.
-      target_symbols: how many classes occur.
-      inputs: the columns that X is the joint of.
-      input_symbols: how many of their combinations occur.
+      spec: what was measured and how, with its inputs named.
+      rows: number of samples.
+      target_symbols: number of classes that occur.
+      input_symbols: number of combinations of the inputs that occur.
       entropy_y: H(Y).
       entropy_x: H(X).
       information: I(X;Y).
       encoders: one for each encoder.
     """
 
+    spec: MeasureSpec
     rows: int
-    target: str
     target_symbols: int
-    inputs: tuple[str, ...]
     input_symbols: int
     entropy_y: Estimate
     entropy_x: Estimate
     information: Estimate
     encoders: tuple[EncoderMeasurement, ...]
 
+    @property
+    def target(self) -> str:
+        """Column of Y."""
+        return self.spec.target
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns whose joint is X."""
+        return self.spec.inputs
+
+    @property
+    def unit(self) -> str:
+        """Unit of the entropies and informations."""
+        return self.spec.unit
+
+    @property
+    def method(self) -> Method:
+        """Bias correction of the estimates."""
+        return self.spec.method
+
+    @property
+    def confidence(self) -> float:
+        """Nominal coverage of the intervals."""
+        return self.spec.confidence
+
     def to_dict(self) -> dict[str, Any]:
-        """Numbers and words alone, as JSON takes them; estimates by the names of their parts."""
+        """Numbers and strings, as JSON takes them: the spec's fields, the unit, the results and the warnings."""
 
         def plain(value: object) -> object:
             if isinstance(value, Estimate):
@@ -105,131 +189,122 @@ class Measurement:
                 return {name: plain(part) for name, part in vars(value).items()}
             return [plain(part) for part in value] if isinstance(value, tuple) else value
 
-        return {name: plain(value) for name, value in vars(self).items()} | {"warnings": [*self.warnings()]}
+        results = {name: value for name, value in vars(self).items() if name != "spec"}
+        fields = {"unit": self.unit, **vars(self.spec), **results}
+        return {name: plain(value) for name, value in fields.items()} | {"warnings": [*self.warnings()]}
 
     def warnings(self) -> Iterator[str]:
-        """What is not to be trusted, where the sample is small for its alphabets."""
+        """What not to trust, if the sample is small for its alphabets."""
         pairs = self.input_symbols * self.target_symbols
         if self.rows < _ROWS_A_PAIR * pairs:
             yield (
-                f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: with "
-                f"less than {_ROWS_A_PAIR} rows a pair informations come out too large"
+                f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: below "
+                f"{_ROWS_A_PAIR} rows a pair, informations are overestimated"
             )
         counts = {each.column: each.smallest_expected_count for each in self.encoders if each.degrees_of_freedom}
-        small = {name: count for name, count in counts.items() if count < testing.SMALL_COUNT}
+        small = {name: count for name, count in counts.items() if count < SMALL_COUNT}
         if small:
             least = min(small.values())
             intervals = "intervals may miss, and " if least < _SMALL_FOR_INTERVALS else ""
             yield (
-                f"expected counts are as small as {least:.2g} (given {', '.join(small)}): {intervals}p-values from the "
-                "χ² limit are too small; trust those of permutations"
+                f"the smallest expected count is {least:.2g} (given {', '.join(small)}): {intervals}p-values from the "
+                "χ² limit are too small; use those of permutations"
             )
 
 
-def measure(
-    seed: int,
-    columns: dict[str, np.ndarray],
-    *,
-    target: str,
-    inputs: Sequence[str],
-    encoders: Sequence[str] = (),
-    method: str = "miller_madow",
-    base: float | None = None,
-    confidence: float = 0.95,
-    num_resamples: int = 499,
-    num_permutations: int = 499,
-) -> Measurement:
+@runtime_checkable
+class _Coded(Protocol):
+    """A column that numpy converts to its codes, as those of ``isjax.data.read``."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray: ...  # noqa: ANN401
+
+
+def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Coded], spec: MeasureSpec) -> Measurement:
     r"""Measures a sample of a target Y, of an input X that may be several columns, and of encoders of it.
 
     .. math:: H(Y),\; H(X),\; I(X;Y) \quad\text{and, for each } U, \quad I(U;Y),\; I(X;Y \mid U)
 
-    Alphabets are the symbols that occur. Where U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
-    otherwise it is what X says beyond U. The interval is that of ``bootstrap`` of the plug-in loss; all encoders share
-    their resamples. The test is that of ``sufficiency_test``.
+    Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
+    otherwise it is what X says about Y beyond U. The interval is that of ``bootstrap`` of the plug-in loss; all
+    encoders share their resamples. The test is that of ``sufficiency_test``. It runs outside ``jit``.
 
     Args:
-      seed: of the resamples and permutations, at least 0.
-      columns: codes ``[n]`` from zero on, by the name of the column.
-      target: the column of Y.
-      inputs: the columns that X is the joint of.
-      encoders: the columns of encoders.
-      method: the correction, as in ``estimate_entropy``.
-      base: base of the logarithm; nats if None.
-      confidence: the chance that the intervals should have.
-      num_resamples: of the bootstrap, at least 2.
-      num_permutations: B; the smallest p-value that there can be is 1/(1 + B).
+      key: a key of ``jax.random.key``, for the resamples and permutations.
+      columns: codes of each column, by its name: integers of any type, shape ``[n]``, not negative; what
+        ``isjax.data.read`` returns, or a mapping of arrays.
+      spec: which columns are Y, X and U, and the options.
 
     Returns:
       A ``Measurement``.
 
     Raises:
-      ValueError: if the target has one class, each row has an X or a class of its own, or an option is out of range.
+      ValueError: if a column is absent or of another length, X has no column, the target has one class, or X or Y is
+        different in each row.
 
     Source:
       arXiv:2405.20452, Definition 2; the estimators as in ``isjax.estimation``.
 
     Examples:
-      >>> import isjax.estimation.measurement, numpy
-      >>> x = numpy.arange(400) % 4
+      >>> import isjax.data, jax, numpy as np
+      >>> x = np.arange(400) % 4
       >>> columns = {"x": x, "y": x % 2, "half": x // 2}
-      >>> found = isjax.estimation.measurement.measure(0, columns, target="y", inputs=["x"], encoders=["half"], base=2)
+      >>> spec = isjax.data.MeasureSpec(target="y", inputs=("x",), encoders=("half",), base=2)
+      >>> found = isjax.data.measure(jax.random.key(0), columns, spec)
       >>> found.information.plug_in, found.encoders[0].loss.plug_in, found.encoders[0].permutation_p_value
       (1.0, 1.0, 0.002)
     """
-    _checks.check_one_of(method, "method", estimators.METHODS)
-    _checks.check_open_unit_interval(confidence, "confidence")
-    _checks.check_integer(num_resamples, "num_resamples", at_least=2)
-    _checks.check_integer(num_permutations, "num_permutations")
-    _checks.check_integer(seed, "seed", at_least=0)
-    with jax.enable_x64(True):
-        unit = float(in_base(jnp.ones(()), base))
-    names = dict.fromkeys((*inputs, target, *encoders))
-    _, first, counts = np.unique(numbered(*(columns[name] for name in names)), return_index=True, return_counts=True)
-    distinct = {name: columns[name][first] for name in names}
-    x, y = numbered(*(distinct[name] for name in inputs)), numbered(distinct[target])
-    rows, num_x, num_y = int(counts.sum()), _size(x), _size(y)
+    of_resampling, *of_permuting = _generator(key).spawn(1 + len(spec.encoders))
+    spec = spec.with_inputs(columns)
+    names = tuple(dict.fromkeys((*spec.inputs, spec.target, *spec.encoders)))
+    codes = _as_codes(columns, names)
+    _, first, counts = np.unique(numbered(*codes.values()), return_index=True, return_counts=True)
+    distinct = {name: column[first] for name, column in codes.items()}
+    x, y = numbered(*(distinct[name] for name in spec.inputs)), numbered(distinct[spec.target])
+    rows, num_x, num_y = int(counts.sum()), alphabet_size(x), alphabet_size(y)
     if num_y == 1:
-        raise ValueError(f"the target {target!r} is the same in all {rows} rows: there is nothing to tell")
-    for what, number in ((f"X = {', '.join(inputs)}", num_x), (f"the target {target!r}", num_y)):
+        raise ValueError(f"the target {spec.target!r} has the same value in all {rows} rows: it has no information")
+    for what, number in ((f"X = {', '.join(spec.inputs)}", num_x), (f"the target {spec.target!r}", num_y)):
         if number == rows:
             raise ValueError(f"{what} is different in each of the {rows} rows: nothing can be estimated from them")
-    us = [numbered(distinct[name]) for name in encoders]
+    us = [numbered(distinct[name]) for name in spec.encoders]
     constant = np.zeros_like(x)
-    partitions = [_Partition.of(x, y, u) for u in us]
-    of_resampling, *of_permuting = np.random.default_rng(seed).spawn(1 + len(us))
-    resampled = _resampled_losses(of_resampling, counts, partitions, num_resamples)
+    partitions = [Partition.of(x, y, u) for u in us]
+    resampled = resampled_losses(of_resampling, counts, partitions, spec.num_resamples)
+    unit = 1 / math.log(spec.base or math.e)
     with jax.enable_x64(True):
 
-        def amounts(partition: _Partition, *sizes: int) -> _Amounts:
-            return jax.tree.map(float, jax.device_get(_amounts(partition.cells_of(counts), sizes, unit, method=method)))
+        def amounts(partition: Partition, *sizes: int) -> _Amounts:
+            estimated = _amounts(partition.cells_of(counts), sizes, unit, method=spec.method)
+            return jax.tree.map(float, jax.device_get(estimated))
 
-        of_x, measured = amounts(_Partition.of(x, y, constant), num_x, num_y, 1), []
-        for name, u, partition, losses, rng in zip(encoders, us, partitions, resampled, of_permuting, strict=True):
-            num_u = _size(u)
-            of_u = amounts(_Partition.of(u, y, constant), num_u, num_y, 1)
+        of_x, measured = amounts(Partition.of(x, y, constant), num_x, num_y, 1), []
+        for name, u, partition, losses, rng in zip(spec.encoders, us, partitions, resampled, of_permuting, strict=True):
+            num_u = alphabet_size(u)
+            of_u = amounts(Partition.of(u, y, constant), num_u, num_y, 1)
             given_u = amounts(partition, num_x, num_y, num_u)
-            interval = _interval(given_u.loss.plug_in, unit * losses, confidence)
+            low, high = jax.device_get(_limits(given_u.loss.plug_in, unit * losses, spec.confidence))
             measured.append(
                 EncoderMeasurement(
                     column=name,
                     symbols=num_u,
-                    is_function_of_inputs=_size(numbered(x, u)) == num_x,
+                    is_function_of_inputs=alphabet_size(numbered(x, u)) == num_x,
                     information=of_u.information,
                     loss=given_u.loss,
-                    low=float(interval.low),
-                    high=float(interval.high),
+                    low=float(low),
+                    high=float(high),
                     statistic=given_u.statistic,
                     degrees_of_freedom=round(given_u.freedom),
                     p_value=given_u.p_value,
-                    permutation_p_value=_permutation_p_value(rng, counts, partition, given_u.freedom, num_permutations),
+                    permutation_p_value=permutation_p_value(
+                        rng, counts, partition, given_u.freedom, spec.num_permutations
+                    ),
                     smallest_expected_count=given_u.smallest_expected_count,
                 )
             )
     return Measurement(
+        spec=spec,
         rows=rows,
-        target=target,
         target_symbols=num_y,
-        inputs=tuple(inputs),
         input_symbols=num_x,
         entropy_y=of_x.entropy_y,
         entropy_x=of_x.entropy_x,
@@ -238,8 +313,37 @@ def measure(
     )
 
 
+def _generator(key: Key[Array, ""]) -> np.random.Generator:
+    """Generator of numpy, seeded by a key."""
+    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key) or key.shape:
+        raise TypeError(f"key must be a key of jax.random.key, got {key!r}")
+    if not _checks.is_concrete(key):
+        raise TypeError("key is being traced, but measure runs outside jit")
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
+def _as_codes(columns: Mapping[str, object], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The codes of these columns, checked in their own dtype."""
+    absent = [name for name in names if name not in columns]
+    if absent:
+        raise ValueError(f"there is no column {absent[0]!r}, only {', '.join(map(repr, columns))}")
+    codes = {}
+    for name in names:
+        values = np.asarray(columns[name])
+        if not np.issubdtype(values.dtype, np.integer):
+            raise TypeError(f"column {name!r} must hold integer codes, got dtype {values.dtype}")
+        if values.ndim != 1 or not values.size:
+            raise ValueError(f"column {name!r} must have shape [n] with n at least 1, got shape {values.shape}")
+        if values.min() < 0:
+            raise ValueError(f"column {name!r} must not have negative codes, got {values.min()}")
+        is_small = values.max() < 2**31  # so that products of alphabets fit
+        codes[name] = values.astype(np.int64) if is_small else np.unique(values, return_inverse=True)[1]
+    _checks.check_same_length(**codes)
+    return codes
+
+
 class _Amounts(NamedTuple):
-    """What is estimated from the cells of one partition; the first three are of X and Y where the code is constant."""
+    """Estimates from the cells of one partition; the first three are of X and Y if the code is constant."""
 
     entropy_x: Estimate
     entropy_y: Estimate
@@ -251,154 +355,21 @@ class _Amounts(NamedTuple):
     smallest_expected_count: float
 
 
-_interval = jax.jit(intervals.interval)
+_limits = jax.jit(bootstrap_limits)
 
 
-@functools.partial(jax.jit, static_argnames="method")
+@jax.jit(static_argnames="method")
 def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, method: str) -> _Amounts:
-    """One program for all the partitions of a sample."""
+    """One program for all partitions of a sample."""
 
-    def both(estimate: Callable[..., Any], *about: Array | Cells | Sequence[Array]) -> Estimate:
-        return Estimate(*(unit * estimate(*about, each) for each in ("plug_in", method)))
+    def both(estimate: Callable[..., Any], *arguments: Array | Cells | Sequence[Array]) -> Estimate:
+        return Estimate(*(unit * estimate(*arguments, each) for each in ("plug_in", method)))
 
-    facts: Any = (*_cells.likelihood_ratio(cells), _cells.smallest_expected_count(cells))
+    of_test: Any = (*_cells.likelihood_ratio(cells), _cells.smallest_expected_count(cells))
     return _Amounts(
-        both(estimators.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
-        both(estimators.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
-        both(estimators.information_of_cells, cells, sizes),
-        both(estimators.loss_of_cells, cells, sizes),
-        *facts,
+        both(_estimates.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
+        both(_estimates.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
+        both(_estimates.information_of_cells, cells, sizes),
+        both(_estimates.loss_of_cells, cells, sizes),
+        *of_test,
     )
-
-
-# --- cells ----------------------------------------------------------------------------------------------------------
-
-
-def numbered(*columns: np.ndarray) -> np.ndarray:
-    """The combinations of codes that occur, numbered from zero in lexicographic order: each row's number."""
-    numbers, size = np.zeros(len(columns[0]), np.int64), 1
-    for column in columns:
-        if size * _size(column) >= 2**63:
-            numbers = np.unique(numbers, return_inverse=True)[1]
-            size = _size(numbers)
-        numbers, size = numbers * _size(column) + column, size * _size(column)
-    return np.unique(numbers, return_inverse=True)[1]
-
-
-def _size(codes: np.ndarray) -> int:
-    """How large the alphabet is."""
-    return int(codes.max()) + 1
-
-
-def _sums(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Sums of the counts with one label; whole numbers below 2⁵³, which floats hold exactly."""
-    return np.bincount(labels, counts).astype(np.int64)
-
-
-def _c_log_c(counts: np.ndarray) -> np.ndarray:
-    """``c log c`` of whole numbers; 0 log 0 is 0 log 1."""
-    return counts * np.log(np.maximum(counts, 1))
-
-
-class _Partition(NamedTuple):
-    """Which cell (x, y, u), row (x, u), column (y, u) and code u each distinct row of the sample lies in."""
-
-    cells: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-    codes: np.ndarray
-
-    @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, u: np.ndarray) -> "_Partition":
-        rows, columns = numbered(u, x), numbered(u, y)
-        return cls(numbered(rows, columns), rows, columns, numbered(u))
-
-    def cells_of(self, counts: np.ndarray) -> Cells:
-        """The cells, as the estimators take them; filled up, so that partitions of a sample share a program."""
-        size = max(64, 1 << (counts.size - 1).bit_length())
-        _, first = np.unique(self.cells, return_index=True)
-        parts = (_sums(self.cells, counts), *(labels[first] for labels in self[1:]))
-        return Cells(*(jnp.asarray(np.pad(part, (0, size - part.size))) for part in parts))
-
-    def loss(self, counts: np.ndarray) -> float:
-        """The plug-in loss of counts, in nats."""
-        of_cells, of_rows, of_columns, of_codes = (float(_c_log_c(_sums(labels, counts)).sum()) for labels in self)
-        return ((of_cells - of_rows) - (of_columns - of_codes)) / counts.sum()
-
-
-# --- draws ----------------------------------------------------------------------------------------------------------
-
-
-def _resampled_losses(
-    rng: np.random.Generator, counts: np.ndarray, partitions: Sequence[_Partition], num: int
-) -> np.ndarray:
-    """The plug-in loss of each encoder in each resample, ``[encoder, resample]``: they share the resamples."""
-    rows = int(counts.sum())
-    losses = np.zeros((len(partitions), num))
-    if not partitions:
-        return losses
-    of_row = None if _ROWS_A_CELL * counts.size <= rows else np.repeat(np.arange(counts.size), counts)
-    for i in range(num):
-        if of_row is None:
-            drawn = rng.multinomial(rows, counts / rows)
-        else:
-            drawn = np.bincount(of_row[rng.integers(0, rows, rows)], minlength=counts.size)
-        losses[:, i] = [partition.loss(drawn) for partition in partitions]
-    return losses
-
-
-def _permutation_p_value(
-    rng: np.random.Generator, counts: np.ndarray, partition: _Partition, freedom: float, num: int
-) -> float:
-    """The p-value of permutations of y within each code.
-
-    They leave the counts of rows, columns and codes as they are, so that Σ c log c of the cells stands for G.
-    """
-    if not freedom:
-        return 1.0
-    observed = float(_c_log_c(_sums(partition.cells, counts)).sum())
-    by_cell = 2 * freedom <= counts.sum()  # about as many draws as there are rows to shuffle and sort
-    drawn = (_drawn_sums if by_cell else _shuffled_sums)(rng, counts, partition, num)
-    rounding = 4096 * float(np.finfo(float).eps) * observed
-    return float((1 + np.sum(drawn >= observed - rounding)) / (1 + num))
-
-
-def _drawn_sums(rng: np.random.Generator, counts: np.ndarray, partition: _Partition, num: int) -> np.ndarray:
-    """Σ c log c of tables drawn as permutations within codes would draw them, cell by cell: many draws at once."""
-    sums = np.zeros(num)
-    of_code = []
-    for labels in (partition.rows, partition.columns):
-        _, first = np.unique(labels, return_index=True)
-        margins = _sums(labels, counts)
-        codes = partition.codes[first]  # in order: labels are numbered by their codes first
-        of_code.append(np.split(margins, np.flatnonzero(np.diff(codes)) + 1))
-    for of_rows, of_columns in zip(*of_code, strict=True):
-        left_over = np.repeat(of_columns[:, None], num, axis=1)
-        for count in of_rows[:-1]:
-            to_draw, others = np.full(num, count), left_over.sum(axis=0)
-            for available in left_over[:-1]:
-                others -= available
-                drawn = rng.hypergeometric(available, others, to_draw)
-                to_draw -= drawn
-                available -= drawn
-                sums += _c_log_c(drawn)
-            left_over[-1] -= to_draw
-            sums += _c_log_c(to_draw)
-        sums += _c_log_c(left_over).sum(axis=0)
-    return sums
-
-
-def _shuffled_sums(rng: np.random.Generator, counts: np.ndarray, partition: _Partition, num: int) -> np.ndarray:
-    """Σ c log c after permutations of the columns within codes, sample by sample."""
-    order = np.argsort(partition.codes, kind="stable")
-    rows, columns, codes = (np.repeat(labels[order], counts[order]) for labels in partition[1:])
-    blocks = np.split(columns, np.flatnonzero(np.diff(codes)) + 1)  # views
-    shift = rows * _size(columns)
-    sums = np.zeros(num)
-    for i in range(num):
-        for block in blocks:
-            rng.shuffle(block)
-        cells = np.sort(shift + columns)
-        ends = np.flatnonzero(np.diff(cells, append=-1)) + 1
-        sums[i] = _c_log_c(np.diff(ends, prepend=0)).sum()
-    return sums

@@ -1,0 +1,143 @@
+"""Cells, permutations and resamples of concrete samples in numpy, which compiles nothing.
+
+The statistics of draws need c log c of integers alone.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from isjax.estimation._cells import Cells
+
+ROWS_A_CELL = 8
+"""A resample is drawn cell by cell if there are at least this many rows per cell, else row by row."""
+
+
+def numbered(*columns: np.ndarray) -> np.ndarray:
+    """Numbers the combinations of codes that occur from zero, in lexicographic order: each row's number."""
+    numbers, size = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        if size * alphabet_size(column) >= 2**63:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            size = alphabet_size(numbers)
+        numbers, size = numbers * alphabet_size(column) + column, size * alphabet_size(column)
+    return np.unique(numbers, return_inverse=True)[1]
+
+
+def alphabet_size(codes: np.ndarray) -> int:
+    """The largest code plus one."""
+    return int(codes.max()) + 1
+
+
+def _sums(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sum of the counts with each label: integers below 2⁵³, which floats hold exactly."""
+    return np.bincount(labels, counts).astype(np.int64)
+
+
+def _c_log_c(counts: np.ndarray) -> np.ndarray:
+    """``c log c`` of integers, with 0 log 0 = 0."""
+    return counts * np.log(np.maximum(counts, 1))
+
+
+class Partition(NamedTuple):
+    """Cell (x, y, u), row (x, u), column (y, u) and code u of each distinct combination in the sample."""
+
+    cells: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, u: np.ndarray) -> "Partition":
+        """The partition of distinct combinations (x, y, u, …)."""
+        rows, columns = numbered(u, x), numbered(u, y)
+        return cls(numbered(rows, columns), rows, columns, numbered(u))
+
+    def cells_of(self, counts: np.ndarray) -> Cells:
+        """The cells, padded to a power of two, so that the partitions of a sample share a compiled program."""
+        size = max(64, 1 << (counts.size - 1).bit_length())
+        _, first = np.unique(self.cells, return_index=True)
+        parts = (_sums(self.cells, counts), *(labels[first] for labels in self[1:]))
+        return Cells(*(jnp.asarray(np.pad(part, (0, size - part.size))) for part in parts))
+
+    def loss(self, counts: np.ndarray) -> float:
+        """The plug-in loss of counts, in nats."""
+        of_cells, of_rows, of_columns, of_codes = (float(_c_log_c(_sums(labels, counts)).sum()) for labels in self)
+        return ((of_cells - of_rows) - (of_columns - of_codes)) / counts.sum()
+
+
+def resampled_losses(
+    rng: np.random.Generator, counts: np.ndarray, partitions: Sequence[Partition], num: int
+) -> np.ndarray:
+    """Plug-in losses ``[encoder, resample]``; the encoders share their resamples."""
+    num_rows = int(counts.sum())
+    losses = np.zeros((len(partitions), num))
+    if not partitions:
+        return losses
+    of_row = None if ROWS_A_CELL * counts.size <= num_rows else np.repeat(np.arange(counts.size), counts)
+    for i in range(num):
+        if of_row is None:
+            drawn = rng.multinomial(num_rows, counts / num_rows)
+        else:
+            drawn = np.bincount(of_row[rng.integers(0, num_rows, num_rows)], minlength=counts.size)
+        losses[:, i] = [partition.loss(drawn) for partition in partitions]
+    return losses
+
+
+def permutation_p_value(
+    rng: np.random.Generator, counts: np.ndarray, partition: Partition, freedom: float, num: int
+) -> float:
+    """P-value from permutations of y within each code.
+
+    They do not change the counts of rows, columns and codes, so Σ c log c over cells orders tables as G does.
+    """
+    if not freedom:
+        return 1.0
+    observed = float(_c_log_c(_sums(partition.cells, counts)).sum())
+    by_cell = 2 * freedom <= counts.sum()  # about as many draws as there are rows to shuffle and sort
+    drawn = (drawn_sums if by_cell else shuffled_sums)(rng, counts, partition, num)
+    rounding = 4096 * float(np.finfo(float).eps) * observed
+    return float((1 + np.sum(drawn >= observed - rounding)) / (1 + num))
+
+
+def drawn_sums(rng: np.random.Generator, counts: np.ndarray, partition: Partition, num: int) -> np.ndarray:
+    """Σ c log c of permuted tables, drawn cell by cell from hypergeometric distributions, all permutations at once."""
+    sums = np.zeros(num)
+    of_code = []
+    for labels in (partition.rows, partition.columns):
+        _, first = np.unique(labels, return_index=True)
+        margins = _sums(labels, counts)
+        codes = partition.codes[first]  # sorted: labels are numbered by their codes first
+        of_code.append(np.split(margins, np.flatnonzero(np.diff(codes)) + 1))
+    for of_rows, of_columns in zip(*of_code, strict=True):
+        remaining = np.repeat(of_columns[:, None], num, axis=1)
+        for count in of_rows[:-1]:
+            to_draw, others = np.full(num, count), remaining.sum(axis=0)
+            for available in remaining[:-1]:
+                others -= available
+                drawn = rng.hypergeometric(available, others, to_draw)
+                to_draw -= drawn
+                available -= drawn
+                sums += _c_log_c(drawn)
+            remaining[-1] -= to_draw
+            sums += _c_log_c(to_draw)
+        sums += _c_log_c(remaining).sum(axis=0)
+    return sums
+
+
+def shuffled_sums(rng: np.random.Generator, counts: np.ndarray, partition: Partition, num: int) -> np.ndarray:
+    """Σ c log c of permuted tables, by shuffling the columns within codes, sample by sample."""
+    order = np.argsort(partition.codes, kind="stable")
+    rows, columns, codes = (np.repeat(labels[order], counts[order]) for labels in partition[1:])
+    blocks = np.split(columns, np.flatnonzero(np.diff(codes)) + 1)  # views
+    shift = rows * alphabet_size(columns)
+    sums = np.zeros(num)
+    for i in range(num):
+        for block in blocks:
+            rng.shuffle(block)
+        cells = np.sort(shift + columns)
+        ends = np.flatnonzero(np.diff(cells, append=-1)) + 1
+        sums[i] = _c_log_c(np.diff(ends, prepend=0)).sum()
+    return sums
