@@ -31,9 +31,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
+from threadpoolctl import threadpool_limits
 
 import isjax
-from isjax.estimation.measurement import measure
 
 SIZES = {"digits": (12, 3), "breast_cancer": (6, 2), "wine": (6, 2), "iris": (6, 2)}  # cells of X, signs of the network
 
@@ -123,7 +123,8 @@ def lies_in(value, interval, *, slack=1e-5):
     return (interval[1] - slack <= value) & (value <= interval[2] + slack)
 
 
-def compare(features, y, num_cells, num_signs, *, num_resamples):
+@threadpool_limits.wrap(limits=1)  # products this small are slower on several threads
+def compare(features, y, num_cells, num_signs, *, num_resamples, num_folds):
     """Loss and rise of every encoder on the rows that were not used to learn it."""
     learn, rest = map(np.asarray, train_test_split(np.arange(len(y)), train_size=1 / 3, random_state=0, stratify=y))
     features = MinMaxScaler().fit(features[learn]).transform(features)
@@ -140,17 +141,18 @@ def compare(features, y, num_cells, num_signs, *, num_resamples):
 
     # By counting, with Grassberger's correction: many pairs (x, y) occur only once or twice.
     columns = {"Y": y, "X": x} | codes
-    measured = measure(
-        0, columns, target="Y", inputs=["X"], encoders=[*codes], method="grassberger", num_resamples=num_resamples
+    spec = isjax.data.MeasureSpec(
+        target="Y", inputs=("X",), encoders=tuple(codes), method="grassberger", num_resamples=num_resamples
     )
+    measured = isjax.data.measure(jax.random.key(0), columns, spec)
     loss = np.array([(each.loss.corrected, each.low, each.high) for each in measured.encoders]).T
     kept_and_lost = [each.information.plug_in + each.loss.plug_in for each in measured.encoders]
 
-    # By classifiers, with ten folds and with two: cross-entropy of each row, [row, encoder].
+    # By classifiers, with all folds and with two: cross-entropy of each row, [row, encoder].
     def risks_of(num_folds):
         return np.stack([held_out(on_codes, u[:, None], y, num_folds) for u in (x, *codes.values())], axis=1)
 
-    risks = risks_of(10)
+    risks = risks_of(num_folds)
     rises, of_half = (each[:, 1:] - each[:, :1] for each in (risks, risks_of(2)))
     rise = interval_of_mean(rises)
 
@@ -177,20 +179,21 @@ def compare(features, y, num_cells, num_signs, *, num_resamples):
         "agree": lies_in(loss[0], rise) | lies_in(rise[0], loss),
         "held-out cross-entropy of X": float(risks[:, 0].mean()),
         "held-out cross-entropy": risks[:, 1:].mean(0),
-        "held-out cross-entropy of all features": float(held_out(on_features, features, y, 10).mean()),
+        "held-out cross-entropy of all features": float(held_out(on_features, features, y, num_folds).mean()),
         "identity, largest gap": float(np.abs(np.array(kept_and_lost) - measured.information.plug_in).max()),
     }
 
 
-def main(path, *, sizes=SIZES, num_resamples=499):
+def main(path, *, sizes=SIZES, num_resamples=499, num_folds=10):
+    options = {"num_resamples": num_resamples, "num_folds": num_folds}
     found = {}
     for name, size in sizes.items():
         features, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-        found[name] = compare(features, y, *size, num_resamples=num_resamples)
+        found[name] = compare(features, y, *size, **options)
         show(name, found[name])
         if "null" not in found:
             shuffled = np.random.default_rng(0).permutation(y)
-            found["null"] = compare(features, shuffled, *size, num_resamples=num_resamples)
+            found["null"] = compare(features, shuffled, *size, **options)
             show(f"null, {name} with Y shuffled", found["null"])
     draw(path, found, [*sizes])
     return found

@@ -10,6 +10,7 @@ The null is δ = 0, where the biased encoder loses nothing and the learned model
     python examples/projection.py [projection.png]
 """
 
+import functools
 import pathlib
 import sys
 
@@ -21,23 +22,18 @@ import numpy as np
 import isjax
 
 
-def distances_along_a_run(source, codes, hidden, *, length, num_steps, num_seeds):
-    """D(p ‖ m) and D(μ ‖ m), [seed, evaluation], of the learned models m; D(p ‖ μ); and the evaluation steps."""
-    problem, network = source.problem(codes), isjax.MLP(hidden, num_classes=source.joint.shape[1])
-    config = isjax.TrainConfig(batch_size=256, num_steps=num_steps, num_evals=24, schedule="linear")
-    nearest = isjax.sufficient_projection(source.joint, codes)
+@functools.partial(jax.jit, static_argnames=("length", "network", "config"))
+def distances_along_runs(keys, source, problem, nearest, *, length, network, config):
+    """D(p ‖ m) and D(μ ‖ m), [seed, evaluation], of the learned models m, and the evaluation steps."""
 
     def run(key):
         trace = isjax.train(key, problem, length, 0.5, network=network, config=config)
         decoders = jnp.exp(trace.log_decoder)[:, problem.codes]  # [evaluation, x, y]
         learned = isjax.joint_distribution(isjax.marginal_x(source.joint), decoders)
-        from_truth, from_nearest = (
-            isjax.kl_divergence(p, learned, axis=(-2, -1)) for p in (source.joint, nearest.distribution)
-        )
-        return trace.steps, from_truth, from_nearest
+        from_truth, from_nearest = (isjax.kl_divergence(p, learned, axis=(-2, -1)) for p in (source.joint, nearest))
+        return from_truth, from_nearest, trace.steps
 
-    steps, from_truth, from_nearest = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(1), num_seeds))
-    return np.asarray(from_truth), np.asarray(from_nearest), float(nearest.divergence), np.asarray(steps[0])
+    return jax.vmap(run)(keys)
 
 
 def main(path, *, num_inputs=8, length=16384, num_steps=4000, num_seeds=8):
@@ -49,10 +45,15 @@ def main(path, *, num_inputs=8, length=16384, num_steps=4000, num_seeds=8):
         "sufficient U, linear decoder": (source, source.codes, ()),
         "null: biased U, δ = 0": (null, null.biased_codes, (32,)),
     }
-    found = {}
+    config = isjax.TrainConfig(batch_size=256, num_steps=num_steps, num_evals=24, schedule="linear")
+    keys, found = jax.random.split(jax.random.key(1), num_seeds), {}
     for name, (of_case, codes, hidden) in cases.items():
-        sizes = {"length": length, "num_steps": num_steps, "num_seeds": num_seeds}
-        from_truth, from_nearest, divergence, steps = distances_along_a_run(of_case, codes, hidden, **sizes)
+        nearest = isjax.sufficient_projection(of_case.joint, codes)
+        network = isjax.MLP(hidden, num_classes=of_case.joint.shape[1])
+        problem, options = of_case.problem(codes), {"length": length, "network": network, "config": config}
+        runs = distances_along_runs(keys, of_case, problem, nearest.distribution, **options)
+        from_truth, from_nearest, steps = map(np.asarray, runs)
+        divergence = float(nearest.divergence)
         found[name] = {
             "D(p‖μ)": divergence,
             "I(X;Y|U)": float(isjax.mutual_information_loss(of_case.joint, codes)),
@@ -60,7 +61,7 @@ def main(path, *, num_inputs=8, length=16384, num_steps=4000, num_seeds=8):
             "D(p‖m), last": float(from_truth[:, -1].mean()),
             "D(μ‖m), last": float(from_nearest[:, -1].mean()),
             "Pythagoras, largest gap": float(np.abs(from_truth - divergence - from_nearest).max()),
-            "along": (steps, from_truth.mean(0), from_nearest.mean(0)),
+            "along": (steps[0], from_truth.mean(0), from_nearest.mean(0)),
         }
         print(f"{name}: " + ", ".join(f"{key} = {value:.3g}" for key, value in found[name].items() if key != "along"))
     draw(path, found)

@@ -79,6 +79,37 @@ def test_every_module_has_its_layer():
     assert "encoders" in of_isjax("sources")  # the walk sees what there is
 
 
+def top_level_names(module):
+    """The names that a module defines, and those that it lists in ``__all__``."""
+    defined, listed = set(), set()
+    for node in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            if names == {"__all__"}:
+                listed.update(ast.literal_eval(node.value))
+            defined |= names
+    return {name for name in defined if not name.startswith("_")}, listed
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("_") and "._" not in name])
+def test_unprefixed_names_are_those_listed(module):
+    """In a module whose own name is not underscored, what is not in ``__all__`` is underscored."""
+    defined, listed = top_level_names(module)
+    assert defined <= listed
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_imports_an_underscored_name_of_another(module):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("isjax"):
+            within = node.module.removeprefix("isjax").lstrip(".")
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert not [name for name in private if f"{within}.{name}".lstrip(".") not in MODULES], module
+
+
 PROBE = """
 import json, logging, os, sys, warnings
 import jax, flax, flax.linen, numpy, optax, jaxtyping
