@@ -79,33 +79,36 @@ def check_same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None
     axes_p, axes_q = resolve_axes(axis, p, "axis"), resolve_axes(axis, q, "axis")
     if axes_p != axes_q:
         raise ValueError(
-            f"axis={axis} is not one axis of p, shape {p.shape}, and q, shape {q.shape}: count from the end"
+            f"axis={axis} means different axes of p, shape {p.shape}, and q, shape {q.shape}: count from the end"
         )
     sizes_p, sizes_q = (tuple(a.shape[i] for i in axes_p) for a in (p, q))
     if sizes_p != sizes_q:
         raise ValueError(f"p and q must share an alphabet, got sizes {sizes_p} in p and {sizes_q} in q")
-    batch_p, batch_q = (jnp.moveaxis(a, axes_p, range(-len(axes_p), 0)) for a in (p, q))
-    broadcast_batch(p=(batch_p, len(axes_p)), q=(batch_q, len(axes_p)))
+    batch_p, batch_q = (tuple(n for i, n in enumerate(a.shape, -a.ndim) if i not in axes_p) for a in (p, q))
+    _broadcast_shapes(p=batch_p, q=batch_q)
 
 
 def broadcast_batch(**arrays: tuple[Array, int]) -> tuple[int, ...]:
-    """The common batch shape of arrays, each given with how many of its last axes are alphabets."""
-    batches = {name: array.shape[: array.ndim - num_axes] for name, (array, num_axes) in arrays.items()}
+    """The common batch shape of arrays, each given with its number of alphabet axes, which come last."""
+    return _broadcast_shapes(**{name: a.shape[: a.ndim - num_axes] for name, (a, num_axes) in arrays.items()})
+
+
+def _broadcast_shapes(**batches: tuple[int, ...]) -> tuple[int, ...]:
     try:
-        return jnp.broadcast_shapes(*batches.values())
+        return np.broadcast_shapes(*batches.values())
     except ValueError:
         got = " and ".join(f"{shape} in {name}" for name, shape in batches.items())
         raise ValueError(f"batch axes must broadcast, got {got}") from None
 
 
 def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
-    """Arrays, each given with how many of its last axes are alphabets, with as many batch axes as the one with most."""
+    """Arrays, each given with its number of alphabet axes, expanded to the same number of batch axes."""
     num_axes = len(broadcast_batch(**arrays))
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
 def resolve_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
-    """The axes that ``axis`` names, counted from the end, each of them there and named once."""
+    """The axes in ``axis``, counted from the end; refuses axes that do not exist or are named twice."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]
     if outside:
@@ -150,7 +153,7 @@ def as_problem_arrays(joint: ArrayLike, codes: ArrayLike, features: ArrayLike) -
 
 
 def check_steps(max_steps: int | ArrayLike) -> None:
-    """Refuses a largest number of steps that is not an integer of at least 1, unless it is an array of jax's."""
+    """Refuses a maximal number of steps that is not an integer of at least 1, unless it is a JAX array."""
     if not isinstance(max_steps, jax.Array):
         check_integer(max_steps, "max_steps")  # pyright: ignore[reportArgumentType]
 
@@ -322,7 +325,19 @@ def as_codes(codes: ArrayLike, num_codes: int, name: str) -> Array:
         outside = values[(values < 0) | (values >= num_codes)]
         if outside.size:
             raise ValueError(f"{name} has code {outside[0]}, but codes must lie in 0…{num_codes - 1}")
-    return jnp.asarray(codes).astype(int)
+    return jnp.asarray(codes, int)
+
+
+def as_labels(values: ArrayLike, name: str) -> ArrayLike:
+    """Integers of which only equality matters: replaced by their ranks if jax's integers cannot hold them."""
+    check_integers(values, name, "codes")
+    if isinstance(values, jax.Array):
+        return values
+    values = np.asarray(values)
+    narrow = values.astype(jax.dtypes.canonicalize_dtype(values.dtype))
+    if np.array_equal(narrow, values):
+        return narrow
+    return np.unique(values, return_inverse=True)[1].reshape(values.shape)
 
 
 def check_integers(values: ArrayLike, name: str, what: str) -> None:
@@ -350,23 +365,33 @@ def as_joint_and_codes(joint: ArrayLike, encoder: ArrayLike, num_codes: int | No
 
 
 def factor_through(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int[Array, "x"], Bool[Array, ""]]:
-    """Codes as a function of earlier codes, both in 0 … x − 1, and whether they are one; unused codes map to 0."""
+    """The map from earlier codes to codes, both in 0 … x − 1, and whether there is one; unused codes map to 0."""
     code_of_code = jnp.maximum(jax.ops.segment_max(codes, before, codes.size), 0)
     return code_of_code, jnp.all(code_of_code[jnp.clip(before, 0, codes.size - 1)] == codes)
 
 
 def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
-    """A sample of symbols ``[..., n]``: integers, inside their alphabet where they are concrete."""
+    """Samples of symbols ``[..., n]`` in the default integer type; outside their alphabet they are refused if concrete.
+
+    Under a trace they are cast all the same, and a symbol that does not fit becomes negative.
+    """
     check_integers(values, name, "symbols")
     shape = np.shape(values)
-    if len(shape) < 1 or shape[-1] == 0:
+    if not shape or shape[-1] == 0:
         raise ValueError(f"{name} must have shape [..., n] with n at least 1, got shape {shape}")
     if is_concrete(values):
         concrete = np.asarray(values)
         outside = concrete[(concrete < 0) | (concrete >= alphabet_size)]
         if outside.size:
             raise ValueError(f"{name} has symbol {outside[0]}, but its alphabet is 0…{alphabet_size - 1}")
-    return jnp.asarray(values)
+    return jnp.asarray(values, int)
+
+
+def check_num_cells(sizes: tuple[int, ...], name: str) -> None:
+    """Refuses alphabet sizes whose product exceeds the default integer type, which indexes the cells."""
+    dtype = jax.dtypes.canonicalize_dtype(int)
+    if math.prod(sizes) > jnp.iinfo(dtype).max:
+        raise ValueError(f"{name}={sizes} has {math.prod(sizes)} cells, more than {dtype} can index")
 
 
 def as_counts(values: ArrayLike, name: str, *, axes: str) -> Array:
@@ -407,13 +432,13 @@ def check_same_length(**samples: Array) -> None:
 
 
 def check_one_of(value: str, name: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a word that is not one of those allowed."""
+    """Refuses a value that is not one of those allowed."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def check_exactly_one(**counts: int | None) -> None:
-    """Refuses both or neither of two numbers of things; the one that is given is at least 1."""
+    """Refuses both or neither of two counts; the one that is given must be at least 1."""
     given = {name: value for name, value in counts.items() if value is not None}
     if len(given) != 1:
         got = "both" if given else "neither"

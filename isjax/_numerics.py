@@ -1,15 +1,16 @@
 r"""Zeros, infinities and cancellation: the only file that knows about them.
 
-Every divergence here is a sum of terms
+Every divergence is computed as a sum of terms
 
 .. math:: d(p, q) = p \log\frac{p}{q} - p + q \;=\; q\,\varphi\!\left(\frac{p - q}{q}\right) \ge 0,
           \qquad \varphi(t) = (1 + t)\log(1 + t) - t,
 
-which equals :math:`\sum p \log(p/q)` because both distributions sum to one, and in which nothing cancels. A cell of
-exactly zero mass contributes nothing to a value and nothing to a derivative of any order.
+which equals :math:`\sum p \log(p/q)` because both distributions sum to one, and in which no terms cancel. A cell of
+exactly zero mass contributes zero to the value and to derivatives of any order.
 
 Derivatives are given in closed form, as logarithms of ratios: differentiating the sums themselves would square the
-reciprocals of small masses, and 1/p² overflows in float32 where p is below 10⁻¹⁹.
+reciprocals of small masses, and 1/p² overflows in float32 where p is below 10⁻¹⁹. In ``defjvps``, None means that the
+derivative in that argument vanishes.
 """
 
 import functools
@@ -18,18 +19,12 @@ import math
 import jax
 import jax.numpy as jnp
 
-from isjax._typing import Array, ArrayLike, Real
-
-Axis = int | tuple[int, ...] | None
+from isjax._typing import Array, ArrayLike, Axis, Real
 
 
 def in_base(nats: Array, base: float | None) -> Array:
-    """An amount of information in the unit that ``base`` names: nats if None, bits if 2."""
-    if base is None:
-        return nats
-    if not base > 1:
-        raise ValueError(f"base must be greater than 1 (None for nats, 2 for bits), got {base}")
-    return nats / math.log(base)
+    """An amount of information in the unit of ``base``: nats if None, bits if 2."""
+    return nats if base is None else nats / math.log(base)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -56,20 +51,20 @@ def normalise(mass: Array, axis: Axis = -1) -> Array:
 
 
 def rows_or_zero(mass: Array) -> Array:
-    """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for use under a weight that is zero there."""
+    """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for rows whose weight is then zero."""
     return safe_divide(mass, jnp.sum(mass, axis=-1, keepdims=True), 0)
 
 
 def distribution_function(steps: Array, top: ArrayLike) -> Array:
-    """Cumulative sum along the last axis that reaches ``top`` at the last cell with mass, and is never above it."""
+    """Cumulative sum along the last axis, never above ``top``, and equal to it from the last cell with mass on."""
     has_mass = (steps > 0).astype(int)
     is_last = jax.lax.cumsum(has_mass, axis=steps.ndim - 1, reverse=True) <= has_mass
     top = jnp.asarray(top, steps.dtype)
     return jnp.where(is_last, top, jnp.minimum(jnp.cumsum(steps, axis=-1, dtype=steps.dtype), top))
 
 
-def expectation(weights: Array, values: Array, axis: Axis = None) -> Array:
-    """Sum of ``weights * values`` in which a weight of zero cancels any value, infinities among them."""
+def expectation(weights: Array, values: Array, axis: Axis | None = None) -> Array:
+    """Sum of ``weights * values``; a weight of zero gives zero whatever the value, infinite or NaN."""
     weights, values = jnp.broadcast_arrays(weights, values)
     empty = weights == 0
     products = jnp.where(empty, 0, weights) * jnp.where(empty, 0, values)
@@ -78,14 +73,11 @@ def expectation(weights: Array, values: Array, axis: Axis = None) -> Array:
 
 @jax.custom_jvp
 def safe_log(p: Array) -> Array:
-    """Logarithm of ``p``, with log 0 = 0 and derivative zero there: for use under a factor that vanishes with p."""
+    """Logarithm of ``p``, with log 0 = 0 and derivative zero there: for use with a factor that vanishes with p."""
     return jnp.log(jnp.where(p == 0, 1, p))
 
 
-@safe_log.defjvp
-def _safe_log_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (p,), (dp,) = primals, tangents
-    return safe_log(p), safe_divide(jnp.ones_like(p), p, 0) * dp
+safe_log.defjvps(lambda dp, _, p: safe_divide(jnp.ones_like(p), p, 0) * dp)
 
 
 def safe_sqrt(p: Array) -> Array:
@@ -93,7 +85,7 @@ def safe_sqrt(p: Array) -> Array:
     return jnp.where(p == 0, 0, jnp.sqrt(jnp.where(p == 0, 1, p)))
 
 
-def deformed_log(log: Array, exponent: float) -> Array:
+def _deformed_log(log: Array, exponent: float) -> Array:
     """``(e^{b l} − 1)/b``, which is l itself for b = 0."""
     return log if exponent == 0 else jnp.expm1(exponent * log) / exponent
 
@@ -101,13 +93,13 @@ def deformed_log(log: Array, exponent: float) -> Array:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def xlogx(p: Array, order: float = 1) -> Array:
     """``p log p``, or ``(p^a − p)/(a − 1)`` of an order a > 0; zero at zero with derivative zero."""
-    return p * deformed_log(safe_log(p), order - 1)
+    return p * _deformed_log(safe_log(p), order - 1)
 
 
 @xlogx.defjvp
 def _xlogx_jvp(order: float, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (p,), (dp,) = primals, tangents
-    slope = jnp.where(p == 0, 0, order * deformed_log(safe_log(p), order - 1) + 1)
+    slope = jnp.where(p == 0, 0, order * _deformed_log(safe_log(p), order - 1) + 1)
     return xlogx(p, order), slope * dp
 
 
@@ -117,30 +109,89 @@ def cross_entropy_terms(p: Array, q: Array) -> Array:
     return jnp.where(p == 0, 0, -p * jnp.log(jnp.where(p == 0, 1, q)))
 
 
-@cross_entropy_terms.defjvp
-def _cross_entropy_terms_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (p, q), (dp, dq) = primals, tangents
-    slope_p = jnp.where(p == 0, 0, jnp.where(q == 0, jnp.inf, -safe_log(q)))
-    slope_q = jnp.where(p == 0, 0, safe_divide(-p, q, -jnp.inf))
-    return cross_entropy_terms(p, q), slope_p * dp + slope_q * dq
+cross_entropy_terms.defjvps(
+    lambda dp, _, p, q: jnp.where(p == 0, 0, jnp.where(q == 0, jnp.inf, -safe_log(q))) * dp,
+    lambda dq, _, p, q: jnp.where(p == 0, 0, safe_divide(-p, q, -jnp.inf)) * dq,
+)
+
+
+def pin_zeros(p: Array) -> Array:
+    """``p`` itself, with derivative zero in cells of zero mass."""
+    return jnp.where(p == 0, 0, p)
+
+
+# --- entropies, in nats -------------------------------------------------------------------------------------------
+
+
+def binary_entropy(p: Array) -> Array:
+    """``−p log p − (1 − p) log(1 − p)``."""
+    tails = (1 - p) * jnp.log1p(-jnp.where(p == 1, 0, p))
+    return 0 - (xlogx(p) + tails)  # 0 − 0 is zero, and −0 would be minus zero
+
+
+def renyi_entropy(p: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """``log(Σ p^a)/(1 − a)``, and its limits at the orders 0, 1 (Shannon) and infinity."""
+    if order == 0:
+        return jnp.log(jnp.sum(p != 0, axis=axes).astype(p.dtype))
+    if order == 1:
+        return 0 - jnp.sum(xlogx(p), axis=axes)
+    if order == math.inf:
+        return -jnp.log(jnp.max(p, axis=axes))
+    if abs(order - 1) < 0.25:
+        return jnp.log1p((order - 1) * jnp.sum(xlogx(p, order), axis=axes)) / (1 - order)
+    return _log_power_sum(p, order, axes) / (1 - order)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _log_power_sum(p: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """``log Σ p^a``, in which no power underflows."""
+    return jax.nn.logsumexp(order * safe_log(p), axis=axes, where=p > 0)
+
+
+@_log_power_sum.defjvp
+def _log_power_sum_jvp(
+    order: float, axes: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    (p,), (dp,) = primals, tangents
+    value = _log_power_sum(p, order, axes)
+    exponent = (order - 1) * safe_log(p) - jnp.expand_dims(value, axes)
+    return value, jnp.sum(jnp.where(p == 0, 0, order * jnp.exp(exponent)) * dp, axis=axes)
+
+
+def tsallis_entropy(p: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """``(1 − Σ p^a)/(a − 1)``, and its limits at the orders 0, 1 (Shannon) and infinity."""
+    if order == 0:
+        return jnp.sum(p != 0, axis=axes).astype(p.dtype) - 1
+    if order == math.inf:
+        return jnp.sum(p * 0, axis=axes)
+    return -jnp.sum(xlogx(p, order), axis=axes)
+
+
+@jax.custom_jvp
+def conditional_entropy(joint: Array) -> Array:
+    """Sum over rows of ``p(x) H(p(·|x))``, for a joint ``[..., x, y]``."""
+    return expectation(jnp.sum(joint, axis=-1), -jnp.sum(xlogx(rows_or_zero(joint)), axis=-1), axis=-1)
+
+
+conditional_entropy.defjvps(lambda djoint, _, joint: -jnp.sum(safe_log(rows_or_zero(joint)) * djoint, axis=(-2, -1)))
 
 
 # --- d(p, q) from probabilities -----------------------------------------------------------------------------------
 #
 # Near p = q: with v = (p − q)/(p + q), log(p/q) = 2 artanh v, so d = (p − q) v + 2 p v (v²/3 + v⁴/5 + …), which is
-# Loader's deviance. Elsewhere the definition itself. The difference p − q is an argument, since some callers know it
-# better than p − q can tell: in the Jensen-Shannon divergence it is (1 − w)(p − q).
+# Loader's deviance. Elsewhere the definition itself. The difference p − q is an argument, because some callers have it
+# more accurately than by subtraction: in the Jensen-Shannon divergence it is (1 − w)(p − q).
 
 _NEAR = 0.2  # |v| below which the series is used: p/q from 2/3 to 3/2
 
 
 def _num_terms(dtype: jnp.dtype) -> int:
-    """How many terms of a series in v² ≤ 0.04 reach rounding."""
+    """Number of terms after which a series in v² ≤ 0.04 is accurate to rounding."""
     return 12 if jnp.finfo(dtype).bits > 32 else 5
 
 
 def _artanh_series(square: Array) -> Array:
-    """``1/3 + s/5 + s²/7 + …``: what remains of artanh(v)/v − 1 over s, for s = v²."""
+    """``(artanh(v)/v − 1)/s = 1/3 + s/5 + s²/7 + …`` for s = v²."""
     count = _num_terms(square.dtype)
     total = jnp.full_like(square, 1 / (2 * count + 1))
     for j in range(count - 1, 0, -1):
@@ -149,7 +200,7 @@ def _artanh_series(square: Array) -> Array:
 
 
 def _relative(p: Array, q: Array, difference: Array) -> tuple[Array, Array]:
-    """``v = (p − q)/(p + q)``, made zero where both are zero or it is not small, and where it is small."""
+    """``v = (p − q)/(p + q)`` where it is small, zero elsewhere; and where it is small."""
     v = safe_divide(difference, p + q, 0)
     near = jnp.abs(v) < _NEAR
     return jnp.where(near, v, 0), near
@@ -157,19 +208,17 @@ def _relative(p: Array, q: Array, difference: Array) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def log_ratio(p: Array, q: Array, difference: Array) -> Array:
-    """``log(p/q)``, accurate to the last places where p is near q; zero where p is zero, +inf where only q is."""
+    """``log(p/q)``, accurate to rounding where p is near q; zero where p is zero, +inf where only q is."""
     v, near = _relative(p, q, difference)
     far = jnp.log(jnp.where(p == 0, 1, p) / jnp.where(p == 0, 1, q))
     return jnp.where(near, 2 * v * (1 + v * v * _artanh_series(v * v)), far)
 
 
-@log_ratio.defjvp
-def _log_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    p, q, difference = primals
-    dp, dq, _ = tangents
-    slope_p = safe_divide(jnp.ones_like(p), p, 0)
-    slope_q = jnp.where(p == 0, 0, safe_divide(jnp.ones_like(q), q, jnp.inf))
-    return log_ratio(p, q, difference), slope_p * dp - slope_q * dq
+log_ratio.defjvps(
+    lambda dp, _, p, q, difference: safe_divide(jnp.ones_like(p), p, 0) * dp,
+    lambda dq, _, p, q, difference: -jnp.where(p == 0, 0, safe_divide(jnp.ones_like(q), q, jnp.inf)) * dq,
+    None,
+)
 
 
 @jax.custom_jvp
@@ -180,12 +229,13 @@ def _divergence_terms(p: Array, q: Array, difference: Array) -> Array:
     return jnp.where(near, series, jnp.maximum(far, 0))
 
 
-@_divergence_terms.defjvp
-def _divergence_terms_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    p, q, difference = primals
-    dp, dq, _ = tangents
-    slope_q = jnp.where((p == 0) & (q == 0), 0, safe_divide(-difference, q, -jnp.inf))  # 1 − p/q
-    return _divergence_terms(p, q, difference), log_ratio(p, q, difference) * dp + slope_q * dq
+_divergence_terms.defjvps(
+    lambda dp, _, p, q, difference: log_ratio(p, q, difference) * dp,
+    lambda dq, _, p, q, difference: (  # 1 − p/q
+        jnp.where((p == 0) & (q == 0), 0, safe_divide(-difference, q, -jnp.inf)) * dq
+    ),
+    None,
+)
 
 
 def divergence_terms(p: Array, q: Array, difference: Array | None = None) -> Array:
@@ -198,7 +248,7 @@ def divergence_terms(p: Array, q: Array, difference: Array | None = None) -> Arr
 
 
 # Where q is a mixture of which p is a part, q = 0 means that the cell is empty, or that it underflowed. An information
-# has no infinite term, so such a cell contributes nothing.
+# has no infinite term, so such a cell contributes zero.
 
 
 def information_terms(p: Array, q: Array, difference: Array | None = None) -> Array:
@@ -221,43 +271,143 @@ def information_ratio(p: Array, q: Array, difference: Array | None = None) -> Ar
 def information(joint: Array, mixture: Array) -> Array:
     """Sum over rows of ``p(x) D(p(·|x) ‖ mixture)``, for a joint ``[..., x, y]`` of whose rows the mixture is made.
 
-    The derivative in the joint is the log-ratio. That in the mixture vanishes, because the mean of its parts is what
-    they diverge from least.
+    The derivative in the joint is the log-ratio. That in the mixture vanishes, because the mean of the rows minimises
+    the sum.
     """
     divergences = jnp.sum(information_terms(rows_or_zero(joint), mixture), axis=-1)
     return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
 
 
-@information.defjvp
-def _information_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (joint, mixture), (djoint, _) = primals, tangents
-    slope = information_ratio(rows_or_zero(joint), mixture)
-    return information(joint, mixture), jnp.sum(slope * djoint, axis=(-2, -1))
+information.defjvps(
+    lambda djoint, _, joint, mixture: jnp.sum(information_ratio(rows_or_zero(joint), mixture) * djoint, axis=(-2, -1)),
+    None,
+)
 
 
 @jax.custom_jvp
 def information_through(joint: Array, kernel: Array, mixtures: Array) -> Array:
-    """``information`` of a joint ``[..., x, y]`` that a kernel ``[..., x, u]`` sends to mixtures ``[..., u, y]``."""
+    """Sum over x and u of ``p(x) η(u|x) D(p(·|x) ‖ p(·|u))``: ``information`` for rows η ``[..., x, u]``."""
     divergences = jnp.sum(information_terms(*_each_pair(joint, mixtures)), axis=-1)
     return expectation(jnp.sum(joint, axis=-1), expectation(kernel, divergences, axis=-1), axis=-1)
 
 
-@information_through.defjvp
-def _information_through_jvp(
-    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
-) -> tuple[Array, Array]:
-    (joint, kernel, mixtures), (djoint, dkernel, _) = primals, tangents
-    rows, mixtures_ = _each_pair(joint, mixtures)
-    divergences = jnp.sum(information_terms(rows, mixtures_), axis=-1)
-    slope_joint = expectation(kernel[..., None], information_ratio(rows, mixtures_), axis=-2)
-    slope_kernel = jnp.where(kernel == 0, 0, jnp.sum(joint, axis=-1, keepdims=True) * divergences)
-    tangent = jnp.sum(slope_joint * djoint, axis=(-2, -1)) + jnp.sum(slope_kernel * dkernel, axis=(-2, -1))
-    return information_through(joint, kernel, mixtures), tangent
+def _information_through_joint(djoint: Array, _: Array, joint: Array, kernel: Array, mixtures: Array) -> Array:
+    slope = expectation(kernel[..., None], information_ratio(*_each_pair(joint, mixtures)), axis=-2)
+    return jnp.sum(slope * djoint, axis=(-2, -1))
+
+
+def _information_through_kernel(dkernel: Array, _: Array, joint: Array, kernel: Array, mixtures: Array) -> Array:
+    divergences = jnp.sum(information_terms(*_each_pair(joint, mixtures)), axis=-1)
+    slope = jnp.where(kernel == 0, 0, jnp.sum(joint, axis=-1, keepdims=True) * divergences)
+    return jnp.sum(slope * dkernel, axis=(-2, -1))
+
+
+information_through.defjvps(_information_through_joint, _information_through_kernel, None)
 
 
 def _each_pair(joint: Array, mixtures: Array) -> tuple[Array, Array]:
-    """Every row p(· | x) beside every mixture, ``[..., x, u, y]``."""
+    """Rows p(· | x) and mixtures, broadcastable to ``[..., x, u, y]``."""
     return rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :]
+
+
+def pointwise_information(joint: Array) -> Array:
+    """``log(p(y|x)/p(y))``: −inf in an empty cell whose row and column have mass, zero in those without."""
+    p_x, p_y = (jnp.sum(joint, axis=axis, keepdims=True) for axis in (-1, -2))
+    rows, p_y = jnp.broadcast_arrays(rows_or_zero(joint), p_y)
+    never = (joint == 0) & (p_x > 0) & (p_y > 0)
+    return jnp.where(never, -jnp.inf, log_ratio(rows, p_y, rows - p_y))
+
+
+# --- Jensen-Shannon divergence ------------------------------------------------------------------------------------
+
+
+def _mixture(p: Array, q: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
+    """Each of p and q with their mixture and its difference from it."""
+    mixture = w * p + (1 - w) * q
+    return (p, mixture, (1 - w) * (p - q)), (q, mixture, w * (q - p))
+
+
+@jax.custom_jvp
+def jensen_shannon_terms(p: Array, q: Array, w: Array) -> Array:
+    of_p, of_q = _mixture(p, q, w)
+    return w * information_terms(*of_p) + (1 - w) * information_terms(*of_q)
+
+
+@jensen_shannon_terms.defjvp
+def _jensen_shannon_terms_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    (p, q, w), (dp, dq, dw) = primals, tangents
+    of_p, of_q = _mixture(p, q, w)
+    slope_w = information_terms(*of_p) - information_terms(*of_q)
+    slope_p, slope_q = w * information_ratio(*of_p), (1 - w) * information_ratio(*of_q)
+    return jensen_shannon_terms(p, q, w), slope_p * dp + slope_q * dq + slope_w * dw
+
+
+# --- Rényi divergence ---------------------------------------------------------------------------------------------
+
+
+def renyi_divergence(p: Array, q: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """``log(Σ p^a q^{1−a})/(a − 1)`` in nats, and its limits at the orders 0, 1 (Kullback-Leibler) and infinity."""
+    if order == 0:
+        nats = -jnp.log(jnp.sum(jnp.where(p == 0, 0, q), axis=axes))
+    elif order == 1:
+        return jnp.sum(divergence_terms(p, q), axis=axes)
+    elif order == math.inf:
+        nats = jnp.max(jnp.where(p == 0, -jnp.inf, log_ratio(p, q, p - q)), axis=axes)
+    else:
+        nats = _renyi_nats(p, q, order, axes)
+    return jnp.maximum(nats, 0)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _renyi_nats(p: Array, q: Array, order: float, axes: tuple[int, ...]) -> Array:
+    """Rényi divergence of an order other than 0, 1 and infinity."""
+    b = order - 1
+    small = jnp.log1p(b * jnp.sum(_renyi_terms(p, q, order), axis=axes)) / b
+    # Its terms overflow where the divergence is large; there a logarithm of a sum of exponentials is as accurate.
+    absent = (p == 0) | ((q == 0) & (order < 1))
+    log_terms = safe_log(p) + b * log_ratio(jnp.where(absent, 0, p), q, p - q)
+    large = jax.nn.logsumexp(log_terms, axis=axes, where=~absent) / b
+    return jnp.where(jnp.abs(small * b) < 1, small, large)
+
+
+@_renyi_nats.defjvp
+def _renyi_nats_jvp(
+    order: float, axes: tuple[int, ...], primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (p, q), (dp, dq) = primals, tangents
+    value = _renyi_nats(p, q, order, axes)
+    log_sum = (order - 1) * jnp.expand_dims(value, axes)  # log Σ p^a q^{1−a}
+    r, finite = log_ratio(p, jnp.where(q == 0, 1, q), p - q), jnp.isfinite(log_sum)
+    r_of_p = jnp.where(q == 0, jnp.inf if order < 1 else 0, r)
+    r_of_q = jnp.where(q == 0, 0, jnp.where(p == 0, -jnp.inf, r))
+    slope_p = _power_slope(r_of_p, order - 1, order / (order - 1), log_sum)
+    slope_q = _power_slope(r_of_q, order, -1, log_sum)
+    slope_p, slope_q = jnp.where(finite & (p > 0), slope_p, 0), jnp.where(finite & (q > 0), slope_q, 0)
+    return value, jnp.sum(slope_p * dp + slope_q * dq, axis=axes)
+
+
+def _power_slope(log: Array, exponent: float, factor: float, log_sum: Array) -> Array:
+    """``factor (e^{b l} − c)/S`` with S = e^log_sum; on a normalised axis, slopes are determined up to a constant.
+
+    Near S = 1, c is 1, so that nothing cancels near l = 0; elsewhere c is 0, because c/S could overflow.
+    """
+    near = jnp.abs(log_sum) < 1
+    of_near = jnp.expm1(jnp.where(near, exponent * log, 0)) * jnp.exp(-jnp.where(near, log_sum, 0))
+    return factor * jnp.where(near, of_near, jnp.exp(jnp.where(near, 0, exponent * log - log_sum)))
+
+
+def _renyi_terms(p: Array, q: Array, order: float) -> Array:
+    """``q g_a(p/q) ≥ 0``."""
+    b = order - 1
+    r = log_ratio(p, q, p - q)
+    near = (p > 0) & (jnp.abs(r) * max(order, 1) < 0.4)
+    x = jnp.where(near, r, 0)
+    num_terms = 18 if p.dtype == jnp.float64 else 10
+    series = jnp.zeros_like(x)
+    for k in range(num_terms, 1, -1):
+        series = (series + sum(order**j for j in range(k - 1)) / math.factorial(k)) * x
+    far = p * jnp.expm1(b * r) / b - (p - q)
+    return jnp.where(near, order * q * series * x, far)
 
 
 # --- d(p, q) from log q -------------------------------------------------------------------------------------------
@@ -291,18 +441,21 @@ def divergence_from_log(joint: Array, log_q: Array) -> Array:
     return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
 
 
-@divergence_from_log.defjvp
-def _divergence_from_log_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (joint, log_q), (djoint, dlog_q) = primals, tangents
+def _divergence_from_log_joint(djoint: Array, _: Array, joint: Array, log_q: Array) -> Array:
+    return jnp.sum(_log_ratio_from_log(rows_or_zero(joint), log_q) * djoint, axis=(-2, -1))
+
+
+def _divergence_from_log_log_q(dlog_q: Array, _: Array, joint: Array, log_q: Array) -> Array:
     rows = rows_or_zero(joint)
     log_ratios = _log_ratio_from_log(rows, log_q)
     near = (rows > 0) & (jnp.abs(log_ratios) < 1)
     q_less_p = jnp.where(near, rows * jnp.expm1(-jnp.where(near, log_ratios, 0)), jnp.exp(log_q) - rows)
-    slope_log_q = jnp.sum(joint, axis=-1, keepdims=True) * q_less_p
-    tangent = jnp.sum(log_ratios * djoint, axis=(-2, -1)) + jnp.sum(slope_log_q * dlog_q, axis=(-2, -1))
-    return divergence_from_log(joint, log_q), tangent
+    return jnp.sum(jnp.sum(joint, axis=-1, keepdims=True) * q_less_p * dlog_q, axis=(-2, -1))
+
+
+divergence_from_log.defjvps(_divergence_from_log_joint, _divergence_from_log_log_q)
 
 
 def nan_where(condition: Array, values: Array) -> Array:
-    """``values``, and NaN where ``condition`` holds: how a mistake in traced values shows itself."""
+    """``values``, and NaN where ``condition`` holds: the result of invalid traced values."""
     return jnp.where(condition, jnp.nan, values)

@@ -1,10 +1,11 @@
-"""Array types: one letter an alphabet, the same letter everywhere, batch axes in front."""
+"""Array types: one letter per alphabet, the same letter everywhere, batch axes in front."""
 
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, UInt
 
 __all__ = [
     "Array",
     "ArrayLike",
+    "Axis",
     "Bool",
     "Encoder",
     "Float",
@@ -22,6 +23,9 @@ Joint = Float[ArrayLike, "*#batch x y"]
 
 Encoder = Int[ArrayLike, "*#batch x"] | Float[ArrayLike, "*#batch x u"]
 """Codes of the input symbols (integers), or rows p(u | x) (floats)."""
+
+Axis = int | tuple[int, ...]
+"""One axis or several."""
 
 Real = float | int
 """A number, not a traced value."""

@@ -1,7 +1,7 @@
-"""Distributions over finite alphabets: marginals, conditionals, joints, images under an encoder, and samples.
+"""Distributions over finite alphabets: marginals, conditionals, joints, pushforwards under an encoder, and samples.
 
 A distribution is an array of floats, a joint distribution of (X, Y) has shape ``[..., x, y]``, and leading axes are a
-batch. Nothing is normalised or clipped behind the caller's back; ``check_distribution`` says whether an array is one.
+batch. Nothing is normalised or clipped implicitly; ``check_distribution`` raises unless an array is a distribution.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
+from isjax._checks import Codes, Rows
 from isjax._numerics import distribution_function, nan_where, normalise
-from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key, UInt
+from isjax._typing import Array, ArrayLike, Axis, Encoder, Float, Int, Joint, Key, UInt
 
 __all__ = [
+    "Draws",
     "check_distribution",
     "conditional_x_given_y",
     "conditional_y_given_x",
@@ -39,18 +41,12 @@ def marginal_x(joint: Joint) -> Float[Array, "*batch x"]:
     Returns:
       Shape ``[..., x]``.
 
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes.
-
-    Source:
-      Cover and Thomas, Elements of Information Theory (2006), section 2.2.
-
     Examples:
-      >>> marginal_x(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.marginal_x(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
       [0.5, 0.5]
     """
-    return jnp.sum(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
+    return _marginal(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
 
 
 def marginal_y(joint: Joint) -> Float[Array, "*batch y"]:
@@ -64,18 +60,17 @@ def marginal_y(joint: Joint) -> Float[Array, "*batch y"]:
     Returns:
       Shape ``[..., y]``.
 
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes.
-
-    Source:
-      Cover and Thomas (2006), section 2.2.
-
     Examples:
-      >>> marginal_y(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.marginal_y(jnp.array([[0.5, 0.0], [0.25, 0.25]])).tolist()
       [0.75, 0.25]
     """
-    return jnp.sum(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
+    return _marginal(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
+
+
+@jax.jit(inline=True, static_argnames="axis")
+def _marginal(joint: Array, *, axis: int) -> Array:
+    return jnp.sum(joint, axis=axis)
 
 
 def conditional_y_given_x(joint: Joint) -> Float[Array, "*batch x y"]:
@@ -89,18 +84,12 @@ def conditional_y_given_x(joint: Joint) -> Float[Array, "*batch x y"]:
     Returns:
       Rows that sum to one, shape ``[..., x, y]``; the row of an x with no mass is uniform, with derivative zero.
 
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes.
-
-    Source:
-      Cover and Thomas (2006), section 2.2.
-
     Examples:
-      >>> conditional_y_given_x(jnp.array([[0.75, 0.25], [0.0, 0.0]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.conditional_y_given_x(jnp.array([[0.75, 0.25], [0.0, 0.0]])).tolist()
       [[0.75, 0.25], [0.5, 0.5]]
     """
-    return normalise(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
+    return _conditional(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-1)
 
 
 def conditional_x_given_y(joint: Joint) -> Float[Array, "*batch x y"]:
@@ -114,24 +103,23 @@ def conditional_x_given_y(joint: Joint) -> Float[Array, "*batch x y"]:
     Returns:
       Columns that sum to one, shape ``[..., x, y]``; the column of a y with no mass is uniform, with derivative zero.
 
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes.
-
-    Source:
-      Cover and Thomas (2006), section 2.2.
-
     Examples:
-      >>> conditional_x_given_y(jnp.array([[0.75, 0.0], [0.25, 0.0]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.conditional_x_given_y(jnp.array([[0.75, 0.0], [0.25, 0.0]])).tolist()
       [[0.75, 0.5], [0.25, 0.5]]
     """
-    return normalise(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
+    return _conditional(_checks.as_probabilities(joint, "joint", axes="x y"), axis=-2)
+
+
+@jax.jit(inline=True, static_argnames="axis")
+def _conditional(joint: Array, *, axis: int) -> Array:
+    return normalise(joint, axis=axis)
 
 
 def joint_distribution(
     p_x: Float[ArrayLike, "*#batch x"], p_y_given_x: Float[ArrayLike, "*#batch x y"]
 ) -> Float[Array, "*batch x y"]:
-    r"""Joint distribution of (X, Y) from X's distribution and a channel.
+    r"""Joint distribution of (X, Y) from the distribution of X and a channel.
 
     .. math:: p(x, y) = p(x)\, p(y \mid x)
 
@@ -142,21 +130,21 @@ def joint_distribution(
     Returns:
       Shape ``[..., x, y]``.
 
-    Raises:
-      TypeError: if either does not hold floats.
-      ValueError: if the channel's rows are not X's symbols.
-
-    Source:
-      Cover and Thomas (2006), section 2.2.
-
     Examples:
-      >>> joint_distribution(jnp.array([0.5, 0.5]), jnp.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.joint_distribution(jnp.array([0.5, 0.5]), jnp.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
       [[0.5, 0.0], [0.25, 0.25]]
     """
     p_x = _checks.as_probabilities(p_x, "p_x", axes="x")
     channel = _checks.as_probabilities(p_y_given_x, "p_y_given_x", axes="x y")
     if p_x.shape[-1] != channel.shape[-2]:
         raise ValueError(f"p_y_given_x has {channel.shape[-2]} rows, but X has {p_x.shape[-1]} symbols in p_x")
+    _checks.broadcast_batch(p_x=(p_x, 1), p_y_given_x=(channel, 2))
+    return _joint_distribution(p_x, channel)
+
+
+@jax.jit(inline=True)
+def _joint_distribution(p_x: Array, channel: Array) -> Array:
     p_x, channel = _checks.align_batches(p_x=(p_x, 1), p_y_given_x=(channel, 2))
     return p_x[..., None] * channel
 
@@ -175,19 +163,19 @@ def product_distribution(
     Returns:
       Shape ``[..., x, y]``.
 
-    Raises:
-      TypeError: if either does not hold floats.
-      ValueError: if either has no axis.
-
-    Source:
-      Cover and Thomas (2006), section 2.2.
-
     Examples:
-      >>> product_distribution(jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.product_distribution(jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75])).tolist()
       [[0.125, 0.375], [0.125, 0.375]]
     """
     p_x = _checks.as_probabilities(p_x, "p_x", axes="x")
     p_y = _checks.as_probabilities(p_y, "p_y", axes="y")
+    _checks.broadcast_batch(p_x=(p_x, 1), p_y=(p_y, 1))
+    return _product_distribution(p_x, p_y)
+
+
+@jax.jit(inline=True)
+def _product_distribution(p_x: Array, p_y: Array) -> Array:
     p_x, p_y = _checks.align_batches(p_x=(p_x, 1), p_y=(p_y, 1))
     return p_x[..., :, None] * p_y[..., None, :]
 
@@ -197,7 +185,7 @@ def pushforward(joint: Joint, encoder: Encoder, *, num_codes: int | None = None)
 
     .. math:: p(u, y) = \sum_x p(x, y)\, \eta(u \mid x)
 
-    Codes are summed by segments: no array of shape ``[x, u]`` is made for them.
+    Integer codes are summed by segments, without an array of shape ``[x, u]``.
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
@@ -205,22 +193,20 @@ def pushforward(joint: Joint, encoder: Encoder, *, num_codes: int | None = None)
       num_codes: size of the code alphabet, for integer codes; as many as X has symbols if None.
 
     Returns:
-      Shape ``[..., u, y]``. Where a traced code lies outside 0 … num_codes − 1, NaN throughout that encoder's result.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats, or ``encoder`` neither integers nor floats.
-      ValueError: if the encoder's rows are not X's symbols, or a concrete code lies outside 0 … num_codes − 1.
-
-    Source:
-      arXiv:2405.20452, the marginal of (U, Y) in Definition 2.
+      Shape ``[..., u, y]``; NaN throughout the result of an encoder with a traced code outside 0 … num_codes − 1.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> joint = jnp.array([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
-      >>> pushforward(joint, jnp.array([0, 0, 1]), num_codes=2).tolist()
+      >>> isjax.pushforward(joint, jnp.array([0, 0, 1]), num_codes=2).tolist()
       [[0.5, 0.25], [0.0, 0.25]]
     """
-    joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes)
-    return checked.pushforward(joint)
+    return _pushforward(*_checks.as_joint_and_encoder(joint, encoder, num_codes))
+
+
+@jax.jit(inline=True)
+def _pushforward(joint: Array, encoder: Codes | Rows) -> Array:
+    return encoder.pushforward(joint)
 
 
 def pushforward_unchecked(joint: Array, encoder: Array, num_codes: int) -> Array:
@@ -236,7 +222,7 @@ def empirical_joint(
     shape: tuple[int, int],
     weights: Float[ArrayLike, "*#batch n"] | None = None,
 ) -> Float[Array, "*batch x y"]:
-    r"""Joint distribution of a sample.
+    r"""Empirical joint distribution of a sample.
 
     .. math:: \hat p(x, y) = \frac{\sum_i w_i\, 1\{x_i = x,\, y_i = y\}}{\sum_i w_i}
 
@@ -244,43 +230,50 @@ def empirical_joint(
       x: symbols of X, shape ``[..., n]``.
       y: symbols of Y, shape ``[..., n]``.
       shape: the alphabet sizes (|X|, |Y|).
-      weights: weight of each sample, shape ``[..., n]``; one each if None, and then the counts are exact whatever n.
+      weights: weight of each sample, shape ``[..., n]``. If None, all are one, and the counts are exact for any n.
 
     Returns:
-      Shape ``[..., x, y]``; uniform if the weights sum to zero. NaN throughout where a traced symbol is outside its
+      Shape ``[..., x, y]``; uniform if the weights sum to zero; NaN throughout if a traced symbol is outside its
       alphabet.
 
     Raises:
-      TypeError: if x or y does not hold integers, or ``weights`` not floats.
-      ValueError: if the lengths differ, a sample is empty, or a concrete symbol is outside its alphabet.
-
-    Source:
-      Cover and Thomas (2006), section 11.1 (the type of a sequence).
+      ValueError: if the samples differ in length, or one is empty.
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> x, y = jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 1, 1])
-      >>> empirical_joint(x, y, shape=(2, 2)).tolist()
+      >>> isjax.empirical_joint(x, y, shape=(2, 2)).tolist()
       [[0.25, 0.25], [0.0, 0.5]]
     """
     sizes = tuple(_checks.check_integer(size, "shape") for size in shape)
     if len(sizes) != 2:
         raise ValueError(f"shape must be (|X|, |Y|), got {shape}")
+    _checks.check_num_cells(sizes, "shape")
     x, y = _checks.as_symbols(x, sizes[0], "x"), _checks.as_symbols(y, sizes[1], "y")
-    ones = jnp.ones(x.shape[-1:], int) if weights is None else _checks.as_probabilities(weights, "weights", axes="n")
-    _checks.check_same_length(x=x, y=y, weights=ones)
+    samples = {"x": x, "y": y}
+    if weights is not None:
+        samples["weights"] = weights = _checks.as_reals(weights, "weights", axes="n")
+    _checks.check_same_length(**samples)
+    _checks.broadcast_batch(**{name: (array, 1) for name, array in samples.items()})
+    return _empirical_joint(x, y, weights, shape=sizes)
 
-    def counts(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-        outside = jnp.any((x < 0) | (x >= sizes[0]) | (y < 0) | (y >= sizes[1]))
-        return jax.ops.segment_sum(weights, x * sizes[1] + y, sizes[0] * sizes[1]).reshape(sizes), outside
 
+@jax.jit(inline=True, static_argnames="shape")
+def _empirical_joint(x: Array, y: Array, weights: Array | None, *, shape: tuple[int, int]) -> Array:
+    num_x, num_y = shape
+
+    def count(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+        outside = jnp.any((x < 0) | (x >= num_x) | (y < 0) | (y >= num_y))
+        return jax.ops.segment_sum(weights, x * num_y + y, num_x * num_y).reshape(shape), outside
+
+    ones = jnp.ones(x.shape[-1:], int) if weights is None else weights  # sums of integers are exact
     samples = _checks.align_batches(x=(x, 1), y=(y, 1), weights=(ones, 1))
-    mass, outside = jnp.vectorize(counts, signature="(n),(n),(n)->(x,y),()")(*samples)
-    return nan_where(
-        outside[..., None, None], normalise(mass.astype(float) if weights is None else mass, axis=(-2, -1))
-    )
+    mass, outside = jnp.vectorize(count, signature="(n),(n),(n)->(x,y),()")(*samples)
+    mass = mass.astype(float) if weights is None else mass
+    return nan_where(outside[..., None, None], normalise(mass, axis=(-2, -1)))
 
 
-class Sample(NamedTuple):
+class Draws(NamedTuple):
     """Independent draws of (X, Y)."""
 
     x: Int[Array, "n"]
@@ -289,45 +282,42 @@ class Sample(NamedTuple):
     """Symbols of Y."""
 
 
-def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int) -> Sample:
+def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int) -> Draws:
     r"""Independent draws of (X, Y): x from its distribution, then y given x.
 
-    Both are drawn by integer thresholds, whose cumulative sum is exact, so that small cells of a large alphabet keep
-    their mass, and no cell of zero mass is ever drawn. The first n draws of a longer sample are the sample of length n.
+    Both are drawn by inversion of an integer distribution function, whose cumulative sums are exact: small cells of a
+    large alphabet keep their mass, and no cell of zero mass is ever drawn. The first n draws of a longer sample are the
+    sample of length n.
 
     Args:
       key: a key of ``jax.random.key``.
       joint: distribution of (X, Y), shape ``[x, y]``.
-      num_samples: how many draws, static.
+      num_samples: number of draws, static.
 
     Returns:
       ``(x, y)``, integers of shape ``[num_samples]`` each.
 
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has not exactly two axes, or ``num_samples`` is negative.
-
-    Source:
-      Inversion of the distribution function: Devroye, Non-Uniform Random Variate Generation (1986), section III.2.
-
     Examples:
-      >>> x, y = sample(jax.random.key(0), jnp.array([[0.5, 0.0], [0.0, 0.5]]), 6)
+      >>> import isjax, jax, jax.numpy as jnp
+      >>> x, y = isjax.sample(jax.random.key(0), jnp.array([[0.5, 0.0], [0.0, 0.5]]), 6)
       >>> x.shape, bool((x == y).all())
       ((6,), True)
     """
-    joint = _checks.as_probabilities(joint, "joint", axes="x y")
-    if joint.ndim != 2:
-        raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
-    num_samples = _checks.check_integer(num_samples, "num_samples", at_least=0)
+    joint = _checks.as_joint(joint)
+    return _sample(key, joint, num_samples=_checks.check_integer(num_samples, "num_samples", at_least=0))
+
+
+@jax.jit(inline=True, static_argnames="num_samples")
+def _sample(key: Array, joint: Array, *, num_samples: int) -> Draws:
     key_x, key_y = jax.random.split(key)
     x = jnp.searchsorted(_thresholds(jnp.sum(joint, axis=-1)), _uniform(key_x, num_samples, joint.dtype), side="right")
     rows = _thresholds(normalise(joint, axis=-1))[x]
     y = jnp.sum(rows <= _uniform(key_y, num_samples, joint.dtype)[:, None], axis=-1)
-    return Sample(x.astype(int), y.astype(int))
+    return Draws(x.astype(int), y.astype(int))
 
 
-# Thresholds and draws share half of an unsigned integer's range: rounded masses may sum to a few units more than one,
-# and would wrap around in the whole of it.
+# Thresholds and draws use half of the range of an unsigned integer, because rounded masses may sum to a few units more
+# than one, which would wrap around in the full range.
 
 
 def _unsigned(dtype: jnp.dtype) -> jnp.dtype:
@@ -346,25 +336,23 @@ def _uniform(key: Array, num_samples: int, dtype: jnp.dtype) -> UInt[Array, "n"]
     return jax.random.bits(key, (num_samples,), _unsigned(dtype)) >> 1
 
 
-def check_distribution(p: Float[ArrayLike, "..."], *, axis: int | tuple[int, ...] = -1, name: str = "p") -> None:
-    """Raises unless the values are a distribution: finite, no mass below zero, and a sum of one.
+def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis = -1, name: str = "p") -> None:
+    """Raises unless the values are a distribution: finite, not negative, with a sum of one.
 
     Args:
-      p: what should be a distribution over ``axis``, any shape, batch axes elsewhere.
+      p: the values, a distribution over ``axis``, batch axes elsewhere; any shape.
       axis: the alphabet's axis or axes.
-      name: what to call it in the message.
+      name: the name of the argument in the error message.
 
     Raises:
-      TypeError: if it does not hold floats, or is being traced.
-      ValueError: if a mass is negative or not finite, or a sum differs from one by more than rounding explains:
-        32 units of the dtype, and as many more as the square root of the number of cells.
-
-    Source:
-      Kolmogorov's axioms, on a finite alphabet.
+      TypeError: if ``p`` is being traced.
+      ValueError: if a value is negative or not finite, or a sum differs from one by more than rounding explains:
+        32 + √k units of the dtype for k cells.
 
     Examples:
-      >>> check_distribution(jnp.array([0.5, 0.5]))
-      >>> check_distribution(jnp.array([0.5, 0.6]), name="p_x")
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.check_distribution(jnp.array([0.5, 0.5]))
+      >>> isjax.check_distribution(jnp.array([0.5, 0.6]), name="p_x")
       Traceback (most recent call last):
       ...
       ValueError: p_x must sum to one over axis -1, got a sum of 1.1

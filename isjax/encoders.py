@@ -1,7 +1,6 @@
 """Encoders U = η(X) of a finite alphabet: integers for a deterministic one, rows p(u | x) for a stochastic one.
 
-Codes that go outside their alphabet where they are traced, and cannot be refused, become −1: outside still, so that
-every measure of them is NaN.
+Invalid traced codes cannot raise; they become −1, so every measure of them is NaN.
 """
 
 import dataclasses
@@ -17,9 +16,10 @@ import numpy as np
 from isjax import _checks
 from isjax._checks import Codes, Rows
 from isjax._numerics import rows_or_zero
-from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key
+from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key, Real
 
 __all__ = [
+    "CompactCodes",
     "activation_codes",
     "compact_codes",
     "compose_encoders",
@@ -30,30 +30,24 @@ __all__ = [
     "random_encoder",
 ]
 
-# --- two forms, and composition -----------------------------------------------------------------------------------
+# --- codes and rows, and composition ------------------------------------------------------------------------------
 
 
 def encoder_kernel(encoder: Encoder, *, num_codes: int) -> Float[Array, "*batch x u"]:
-    r"""Encoder as rows of probabilities.
+    r"""Rows p(u | x) of an encoder.
 
     .. math:: \eta(u \mid x) = 1\{u = \eta(x)\}
 
     Args:
-      encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats), which come back as they are.
+      encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats), which are returned unchanged.
       num_codes: size of the code alphabet.
 
     Returns:
-      Rows p(u | x), shape ``[..., x, u]``; NaN throughout an encoder of which a traced code is outside its alphabet.
-
-    Raises:
-      TypeError: if ``encoder`` holds neither integers nor floats.
-      ValueError: if a concrete code lies outside 0 … num_codes − 1, or the rows are not over ``num_codes`` codes.
-
-    Source:
-      arXiv:2405.20452, Definition 1.
+      Rows, shape ``[..., x, u]``; NaN throughout an encoder with a traced code outside its alphabet.
 
     Examples:
-      >>> encoder_kernel(jnp.array([0, 1, 1]), num_codes=2).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.encoder_kernel(jnp.array([0, 1, 1]), num_codes=2).tolist()
       [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
     """
     return _kernel(_checks.as_encoder(encoder, _checks.check_integer(num_codes, "num_codes")))
@@ -70,38 +64,42 @@ def compose_encoders(
     *,
     num_codes: int | None = None,
 ) -> Int[Array, "*batch x"] | Float[Array, "*batch x v"]:
-    r"""Encoder of X that encodes its code once more.
+    r"""Composition of an encoder of X with an encoder of its code.
 
     .. math:: \eta(v \mid x) = \sum_u \eta_1(u \mid x)\, \eta_2(v \mid u)
 
     Args:
-      first: encoder of X, codes ``[..., x]`` or rows ``[..., x, u]``.
-      second: encoder of U, codes ``[..., u]`` or rows ``[..., u, v]``; its symbols are the codes of the first.
-      num_codes: size of V's alphabet, where ``second`` holds codes; as many as U has symbols if None.
+      first: encoder of X: codes ``[..., x]`` or rows ``[..., x, u]``.
+      second: encoder of U: codes ``[..., u]`` or rows ``[..., u, v]``.
+      num_codes: size of the alphabet of V, if ``second`` holds codes; as many as U has symbols if None.
 
     Returns:
-      Codes of shape ``[..., x]`` if both hold codes (−1 where a traced code is outside its alphabet), otherwise rows of
-      shape ``[..., x, v]`` (NaN throughout such an encoder).
+      Codes ``[..., x]`` if both hold codes, −1 where a traced code is outside its alphabet; otherwise rows
+      ``[..., x, v]``, NaN throughout an encoder with such a code.
 
     Raises:
-      TypeError: if either holds neither integers nor floats.
-      ValueError: if the symbols of the second are not the codes of the first, or a concrete code is outside its
-        alphabet.
-
-    Source:
-      Cover and Thomas (2006), section 2.8: a Markov chain X → U → V.
+      ValueError: if the symbols of ``second`` are not the codes of ``first``.
 
     Examples:
-      >>> compose_encoders(jnp.array([0, 1, 2, 2]), jnp.array([1, 0, 0])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.compose_encoders(jnp.array([0, 1, 2, 2]), jnp.array([1, 0, 0])).tolist()
       [1, 0, 0, 0]
     """
-    num_symbols = np.shape(second)[-1 if jnp.issubdtype(jnp.result_type(second), jnp.integer) else -2 :][:1]
-    is_codes = jnp.issubdtype(jnp.result_type(first), jnp.integer)
-    one = _checks.as_encoder(first, *(num_symbols if is_codes and num_symbols else (None,)), name="first")
+    one = _checks.as_encoder(first, _num_symbols(second) if _holds_integers(first) else None, name="first")
     of = f"first has {one.num_codes} codes, shape {one.array.shape}"
     other = _checks.as_encoder(second, num_codes, name="second", num_symbols=one.num_codes, of=of)
     _checks.broadcast_batch(first=(one.array, one.num_axes), second=(other.array, other.num_axes))
     return _compose(one, other)
+
+
+def _holds_integers(encoder: ArrayLike) -> bool:
+    return jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
+
+
+def _num_symbols(encoder: ArrayLike) -> int | None:
+    """Size of an encoder's input alphabet; None if it has too few axes."""
+    shape, num_axes = np.shape(encoder), 1 if _holds_integers(encoder) else 2
+    return shape[-num_axes] if len(shape) >= num_axes else None
 
 
 @jax.jit(inline=True)
@@ -125,7 +123,7 @@ class CompactCodes(NamedTuple):
     codes: Int[Array, "*batch x"]
     """0 … num_codes − 1, in order of first appearance."""
     num_codes: Int[Array, "*batch"]
-    """How many codes there are."""
+    """Number of codes."""
 
 
 def compact_codes(codes: Int[ArrayLike, "*batch x"]) -> CompactCodes:
@@ -135,24 +133,22 @@ def compact_codes(codes: Int[ArrayLike, "*batch x"]) -> CompactCodes:
       codes: any integers, shape ``[..., x]``.
 
     Returns:
-      ``(codes, num_codes)``: codes of shape ``[..., x]``, and how many there are, an array of shape ``[...]``.
-
-    Raises:
-      TypeError: if ``codes`` does not hold integers.
-      ValueError: if it has no axis, or an empty one.
-
-    Source:
-      The restricted growth string of a partition: Knuth, The Art of Computer Programming 4A (2011), section 7.2.1.5.
+      ``CompactCodes(codes, num_codes)``: codes of shape ``[..., x]``, and their number, an array of shape ``[...]``.
 
     Examples:
-      >>> codes, num_codes = compact_codes(jnp.array([7, 3, 7, 9]))
+      >>> import isjax, jax.numpy as jnp
+      >>> codes, num_codes = isjax.compact_codes(jnp.array([7, 3, 7, 9]))
       >>> codes.tolist(), int(num_codes)
       ([0, 1, 0, 2], 3)
     """
-    _checks.check_integers(codes, "codes", "codes")
-    codes = jnp.asarray(codes)
-    if codes.ndim < 1 or codes.shape[-1] == 0:
-        raise ValueError(f"codes must have shape [..., x] with x at least 1, got shape {codes.shape}")
+    codes = _checks.as_labels(codes, "codes")
+    if not np.shape(codes) or np.shape(codes)[-1] == 0:
+        raise ValueError(f"codes must have shape [..., x] with x at least 1, got shape {np.shape(codes)}")
+    return _compact_codes(codes)
+
+
+@jax.jit(inline=True)
+def _compact_codes(codes: ArrayLike) -> CompactCodes:
     return CompactCodes(*jnp.vectorize(_compact, signature="(x)->(x),()")(codes))
 
 
@@ -162,7 +158,7 @@ def _compact(codes: Int[Array, "x"]) -> tuple[Int[Array, "x"], Int[Array, ""]]:
 
 
 def _first_appearance(order: Int[Array, "x"], is_new: Array) -> tuple[Int[Array, "x"], Int[Array, ""]]:
-    """Codes of groups that follow one another in a stable order; ``is_new[i]`` tells whether one starts at i + 1."""
+    """Codes of groups that are contiguous in a stable order; ``is_new[i]`` says whether one starts at i + 1."""
     group = jnp.concatenate([jnp.zeros(1, int), jnp.cumsum(is_new)]).astype(int)
     first = jax.ops.segment_min(order, group, order.size, indices_are_sorted=True)  # of each group, in 0 … x − 1
     first_of = jnp.zeros_like(order).at[order].set(first[group])
@@ -178,25 +174,24 @@ def coordinate_encoder(alphabet_sizes: Sequence[int], kept: Sequence[int]) -> In
 
     .. math:: \eta(x_1, \dots, x_d) = (x_i)_{i \in \text{kept}}
 
-    X is the product alphabet in C order, the last coordinate running fastest, and so is U.
+    X and U are product alphabets in C order: the last coordinate varies fastest.
 
     Args:
-      alphabet_sizes: how many values each coordinate has.
-      kept: which coordinates are kept, in the order in which the code lists them.
+      alphabet_sizes: number of values of each coordinate.
+      kept: the coordinates that are kept, in their order in the code.
 
     Returns:
       Codes, shape ``[x]`` with x = ∏ alphabet_sizes, in 0 … ∏ kept sizes − 1.
 
     Raises:
-      TypeError: if a size or a coordinate is not an integer.
-      ValueError: if there is no coordinate, a size is below one, or ``kept`` names a coordinate twice or one that is
-        not there.
+      ValueError: if there is no coordinate, or ``kept`` names one twice or one that does not exist.
 
     Source:
       arXiv:2405.20452, the sparse model of the numerical study.
 
     Examples:
-      >>> coordinate_encoder([2, 2, 2], kept=[0, 2]).tolist()
+      >>> import isjax
+      >>> isjax.coordinate_encoder([2, 2, 2], kept=[0, 2]).tolist()
       [0, 1, 0, 1, 2, 3, 2, 3]
     """
     sizes = [_checks.check_integer(size, "alphabet_sizes") for size in alphabet_sizes]
@@ -215,7 +210,7 @@ def coordinate_encoder(alphabet_sizes: Sequence[int], kept: Sequence[int]) -> In
 
 
 def orbit_encoder(permutations: Int[ArrayLike, "g x"]) -> Int[Array, "x"]:
-    r"""Encoder that tells apart the orbits of a group of permutations, and nothing else.
+    r"""Maximal invariant of a group of permutations: its codes are the orbits.
 
     .. math:: \eta(x) = \eta(x') \iff x' = g x \text{ for some } g \text{ of the group that the rows generate}
 
@@ -226,27 +221,34 @@ def orbit_encoder(permutations: Int[ArrayLike, "g x"]) -> Int[Array, "x"]:
       Codes in order of first appearance, shape ``[x]``; −1 throughout if a traced row is not a permutation.
 
     Raises:
-      TypeError: if ``permutations`` does not hold integers.
-      ValueError: if it has not two axes, or a concrete row is not a permutation.
+      ValueError: if a concrete row is not a permutation of 0 … x − 1.
 
     Source:
       arXiv:2405.20452, the invariant models: a maximal invariant of the group is sufficient.
 
     Examples:
-      >>> orbit_encoder(jnp.array([[1, 0, 2, 4, 3]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.orbit_encoder(jnp.array([[1, 0, 2, 4, 3]])).tolist()
       [0, 0, 1, 2, 2]
     """
     _checks.check_integers(permutations, "permutations", "symbols")
-    permutations = jnp.asarray(permutations)
-    if permutations.ndim != 2 or permutations.shape[1] == 0:
-        raise ValueError(f"permutations must have shape [g, x], got shape {permutations.shape}")
+    shape = np.shape(permutations)
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(f"permutations must have shape [g, x], got shape {shape}")
+    if _checks.is_concrete(permutations):
+        wrong = np.any(np.sort(np.asarray(permutations), axis=1) != np.arange(shape[1]), axis=1)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"permutations must hold permutations of 0…{shape[1] - 1}, but row {row} is not one")
+    return _orbits(jnp.asarray(permutations, int))
+
+
+@jax.jit(inline=True)
+def _orbits(permutations: Array) -> Array:
     symbols = jnp.arange(permutations.shape[1])
     is_permutation = jnp.all(jnp.sort(permutations, axis=1) == symbols[None], axis=1)
-    if _checks.is_concrete(permutations) and not bool(jnp.all(is_permutation)):
-        row = int(jnp.argmin(is_permutation))
-        raise ValueError(f"permutations must hold permutations of 0…{symbols.size - 1}, but row {row} is none")
 
-    # Every symbol takes the least symbol that a generator, or its inverse, joins it to, until none changes.
+    # Label propagation: each symbol takes the least label among its images under the generators and their inverses.
     def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
         least, _ = state
         joined, _ = jax.lax.scan(lambda a, permutation: (_joined(a, permutation), None), least, permutations)
@@ -263,75 +265,80 @@ def _joined(least: Array, permutation: Array) -> Array:
 
 
 def random_encoder(key: Key[Array, ""], num_symbols: int, num_codes: int) -> Int[Array, "x"]:
-    """Random deterministic encoder that uses every code.
-
-    The symbols are dealt out in a random order: each code gets ⌊x/u⌋ or ⌈x/u⌉ of them, at random which.
+    """Random balanced partition: each code gets ⌊x/u⌋ or ⌈x/u⌉ symbols.
 
     Args:
       key: a key of ``jax.random.key``.
-      num_symbols: how many symbols X has.
-      num_codes: how many codes, at most as many as symbols.
+      num_symbols: number of symbols of X.
+      num_codes: number of codes, at most ``num_symbols``.
 
     Returns:
-      Codes 0 … num_codes − 1, shape ``[num_symbols]``.
+      Codes 0 … num_codes − 1, each of them used, shape ``[num_symbols]``.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if there are more codes than symbols, or none.
-
-    Source:
-      arXiv:2405.20452, a lossy encoder without structure.
+      ValueError: if there are more codes than symbols.
 
     Examples:
-      >>> sorted(random_encoder(jax.random.key(0), 6, 3).tolist())
+      >>> import isjax, jax
+      >>> sorted(isjax.random_encoder(jax.random.key(0), 6, 3).tolist())
       [0, 0, 1, 1, 2, 2]
     """
-    num_symbols, num_codes = (
-        _checks.check_integer(num_symbols, "num_symbols"),
-        _checks.check_integer(num_codes, "num_codes"),
-    )
+    num_symbols = _checks.check_integer(num_symbols, "num_symbols")
+    num_codes = _checks.check_integer(num_codes, "num_codes")
     if num_codes > num_symbols:
         raise ValueError(f"num_codes={num_codes}, but there are only num_symbols={num_symbols} symbols to encode")
+    return _random_encoder(key, num_symbols=num_symbols, num_codes=num_codes)
+
+
+@jax.jit(inline=True, static_argnames=("num_symbols", "num_codes"))
+def _random_encoder(key: Array, *, num_symbols: int, num_codes: int) -> Array:
     key_order, key_codes = jax.random.split(key)
-    dealt = jax.random.permutation(key_codes, num_codes)[jnp.arange(num_symbols) % num_codes]
-    return dealt[jax.random.permutation(key_order, num_symbols)]
+    codes = jax.random.permutation(key_codes, num_codes)[jnp.arange(num_symbols) % num_codes]
+    return codes[jax.random.permutation(key_order, num_symbols)]
 
 
-# --- the codes that rows of numbers induce ------------------------------------------------------------------------
+# --- codes induced by rows of numbers -----------------------------------------------------------------------------
 
-_GAPS = 8  # how many times nearer than the tolerance are rows that share a code for certain
+_CERTAIN = 8  # rows that differ by less than the tolerance over this share a code
 
 
-def minimal_sufficient_encoder(joint: Joint, *, tolerance: float | None = None) -> Int[Array, "*batch x"]:
-    r"""Coarsest encoder that loses nothing: symbols share a code if and only if they say the same about Y.
+def minimal_sufficient_encoder(joint: Joint, *, tolerance: Real | None = None) -> Int[Array, "*batch x"]:
+    r"""Minimal sufficient encoder: symbols share a code if and only if their posteriors are equal.
 
     .. math:: \eta(x) = \eta(x') \iff p(\cdot \mid x) = p(\cdot \mid x')
 
-    Posteriors equal up to an eighth of the tolerance share a code, unless a chain of such joins two that are further
-    apart than the tolerance in total variation: these never share one. Symbols without mass join the first that has
-    some. Takes O(x log x) for each symbol of Y.
+    Posteriors further apart than the tolerance in total variation never share a code. Those equal up to an eighth of
+    it share one, unless a chain of such pairs links two that are further apart than the tolerance. Symbols without mass
+    get the code of the first symbol that has some. Takes O(x log x) steps for each symbol of Y.
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
-      tolerance: total variation above which two posteriors differ for certain; 256 units of the dtype if None.
+      tolerance: total variation above which two posteriors are different; 256 units of rounding if None.
 
     Returns:
       Codes in order of first appearance, shape ``[..., x]``.
 
     Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes, or ``tolerance`` is negative.
+      ValueError: if ``tolerance`` is negative.
 
     Source:
       Lehmann and Scheffé, Completeness, similar regions, and unbiased estimation (1950); arXiv:2405.20452, Theorem 1.
 
     Examples:
-      >>> minimal_sufficient_encoder(jnp.array([[0.2, 0.1], [0.1, 0.3], [0.2, 0.1]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.minimal_sufficient_encoder(jnp.array([[0.2, 0.1], [0.1, 0.3], [0.2, 0.1]])).tolist()
       [0, 1, 0]
     """
     joint = _checks.as_probabilities(joint, "joint", axes="x y")
-    tolerance = _checks.check_tolerance(tolerance, 256 * float(jnp.finfo(joint.dtype).eps))
+    return _minimal_sufficient_encoder(joint, _checks.check_tolerance(tolerance, 256 * _eps(joint)))
 
+
+def _eps(array: Array) -> float:
+    return float(jnp.finfo(array.dtype).eps)
+
+
+@jax.jit(inline=True)
+def _minimal_sufficient_encoder(joint: Array, tolerance: ArrayLike) -> Array:
     def one(joint: Array) -> Array:
         # Cells that differ by at most tolerance × (p + 1/|Y|) each add up to a total variation of at most tolerance.
         labels = _groups(rows_or_zero(joint), tolerance / joint.shape[-1], tolerance)
@@ -342,47 +349,53 @@ def minimal_sufficient_encoder(joint: Joint, *, tolerance: float | None = None) 
     return jnp.vectorize(one, signature="(x,y)->(x)")(joint)
 
 
-def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: float | None = None) -> Int[Array, "x"]:
-    r"""Codes that a layer's activations induce on the inputs: inputs share one if the layer cannot tell them apart.
+def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: Real | None = None) -> Int[Array, "x"]:
+    r"""Codes induced by the activations of a layer: inputs share a code if and only if their activations are equal.
 
     .. math:: \eta(x) = \eta(x') \iff h(x) = h(x')
 
-    Activations equal up to an eighth of the tolerance share a code, unless a chain of such joins two that are further
-    apart than the tolerance: these never share one. Activations of real numbers are usually all different, and lose
-    nothing; a layer whose forward pass quantises makes codes of which ``layerwise_loss`` tells what they lose.
+    Activations further apart than the tolerance never share a code. Those equal up to an eighth of it share one, unless
+    a chain of such pairs links two that are further apart than the tolerance. Real-valued activations are usually all
+    different, so they lose no information; ``layerwise_loss`` gives the loss of layers whose forward pass quantises.
 
     Args:
       activations: outputs of a layer for each input symbol, shape ``[x, d]``.
-      tolerance: largest difference above which two rows differ for certain; if None, 256 units of the dtype times the
-        largest activation.
+      tolerance: largest coordinate difference up to which two rows may count as equal; if None, 256 units of rounding
+        of the largest activation.
 
     Returns:
       Codes in order of first appearance, shape ``[x]``.
 
     Raises:
-      TypeError: if ``activations`` does not hold floats.
-      ValueError: if it has not two axes, or ``tolerance`` is negative.
+      ValueError: if ``activations`` does not have two axes, or ``tolerance`` is negative.
 
     Source:
-      arXiv:2405.20452, Theorem 6: the encoders X → U₁ → … → U_L of a network's layers.
+      arXiv:2405.20452, Theorem 6: the encoders X → U₁ → … → U_L of the layers of a network.
 
     Examples:
-      >>> activation_codes(jnp.array([[0.0, 1.0], [2.0, 0.0], [0.0, 1.0]])).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.activation_codes(jnp.array([[0.0, 1.0], [2.0, 0.0], [0.0, 1.0]])).tolist()
       [0, 1, 0]
     """
     activations = _checks.as_reals(activations, "activations", axes="x d")
     if activations.ndim != 2:
         raise ValueError(f"activations must have shape [x, d], got shape {activations.shape}: map over more with vmap")
-    units = 256 * float(jnp.finfo(activations.dtype).eps)
-    width = units * jnp.max(jnp.abs(activations)) if tolerance is None else _checks.check_tolerance(tolerance, 0.0)
-    return _codes_of_rows(_groups(activations, width, 0.0))
+    tolerance = None if tolerance is None else _checks.check_tolerance(tolerance, 0.0)
+    return _activation_codes(activations, tolerance)
 
 
-def _groups(values: Float[Array, "x k"], absolute: ArrayLike, relative: float) -> Int[Array, "x k"]:
-    """Group of each value within its column: runs of near values in their order, none of them wide.
+@jax.jit(inline=True)
+def _activation_codes(activations: Array, tolerance: ArrayLike | None) -> Array:
+    if tolerance is None:
+        tolerance = 256 * _eps(activations) * jnp.max(jnp.abs(activations))
+    return _codes_of_rows(_groups(activations, tolerance, 0.0))
 
-    A run ends before a value that is more than absolute + relative × least above its least, or more than an eighth of
-    that above the one before.
+
+def _groups(values: Float[Array, "x k"], absolute: ArrayLike, relative: ArrayLike) -> Int[Array, "x k"]:
+    """Group of each value within its column: runs of close values in ascending order, of bounded width.
+
+    A run ends before a value that exceeds the run's least value by more than absolute + relative × least, or the value
+    before by more than an eighth of that.
     """
     order = jnp.argsort(values, axis=0)
     ascending = jnp.take_along_axis(values, order, axis=0)
@@ -391,7 +404,7 @@ def _groups(values: Float[Array, "x k"], absolute: ArrayLike, relative: float) -
     def step(state: tuple[Array, Array, Array], value: Array) -> tuple[tuple[Array, Array, Array], Array]:
         least, last, group = state
         too_wide = value - least > absolute + relative * least
-        apart = _GAPS * (value - last) > absolute + relative * last
+        apart = _CERTAIN * (value - last) > absolute + relative * last
         ends = too_wide | apart
         state = jnp.where(ends, value, least), value, group + ends.astype(int)
         return state, state[2]
@@ -402,7 +415,7 @@ def _groups(values: Float[Array, "x k"], absolute: ArrayLike, relative: float) -
 
 
 def _codes_of_rows(labels: Int[Array, "x k"]) -> Int[Array, "x"]:
-    """Codes of rows of labels, column by column: what it was, and the column's label, make what it is."""
+    """Codes of equal rows of labels: the partition is refined by one column after another."""
 
     def refine(codes: Array, column: Array) -> tuple[Array, None]:
         order = jnp.lexsort((column, codes))

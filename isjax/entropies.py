@@ -3,22 +3,16 @@
 Amounts are in nats, or in the unit of ``base``. A cell of zero mass contributes zero, and derivative zero.
 """
 
-import functools
-import math
-
 import jax
-import jax.numpy as jnp
 
-from isjax import _checks
-from isjax._numerics import expectation, in_base, rows_or_zero, safe_log, xlogx
-from isjax._typing import Array, ArrayLike, Float, Joint
+from isjax import _checks, _numerics
+from isjax._numerics import in_base
+from isjax._typing import Array, ArrayLike, Axis, Float, Joint, Real
 
 __all__ = ["binary_entropy", "conditional_entropy", "entropy", "renyi_entropy", "tsallis_entropy"]
 
-Axis = int | tuple[int, ...]
 
-
-def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None = None) -> Float[Array, "..."]:
+def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: Real | None = None) -> Float[Array, "..."]:
     r"""Shannon entropy.
 
     .. math:: H(p) = -\sum_i p_i \log p_i
@@ -31,29 +25,25 @@ def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: float | None =
       base: base of the logarithm; nats if None.
 
     Returns:
-      The shape of ``p`` without ``axis``.
-
-    Raises:
-      TypeError: if ``p`` does not hold floats.
-      ValueError: if ``axis`` is not an axis of it, or ``base`` is not greater than 1.
-
-    Source:
-      Shannon, A mathematical theory of communication (1948).
+      The entropy; the shape of ``p`` without ``axis``.
 
     Examples:
-      >>> float(entropy(jnp.array([0.5, 0.25, 0.25, 0.0]), base=2))
+      >>> import isjax, jax.numpy as jnp
+      >>> float(isjax.entropy(jnp.array([0.5, 0.25, 0.25, 0.0]), base=2))
       1.5
     """
     p = _checks.as_probabilities(p, "p")
-    return in_base(0 - jnp.sum(xlogx(p), axis=_checks.resolve_axes(axis, p, "axis")), base)
+    axes = _checks.resolve_axes(axis, p, "axis")
+    return _renyi_entropy(p, order=1.0, axes=axes, base=_checks.check_base(base))
 
 
-def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: float | None = None) -> Float[Array, "*batch"]:
-    r"""Entropy of a coin that falls heads with probability ``p``.
+def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: Real | None = None) -> Float[Array, "*batch"]:
+    r"""Entropy of a Bernoulli variable.
 
     .. math:: h(p) = -p \log p - (1 - p) \log(1 - p)
 
-    The derivative at p = 0 and p = 1, where its limits are infinite, is 1 and −1: what the side with mass contributes.
+    The derivative is log((1 − p)/p). Its limits at p = 0 and p = 1 are infinite; there it is taken as 1 and −1, the
+    derivative of the outcome that has mass.
 
     Args:
       p: probabilities, any shape.
@@ -62,31 +52,28 @@ def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: float | None = None) 
     Returns:
       The shape of ``p``; NaN where it lies outside [0, 1].
 
-    Raises:
-      TypeError: if ``p`` does not hold floats.
-      ValueError: if ``base`` is not greater than 1.
-
-    Source:
-      Cover and Thomas (2006), equation 2.5.
-
     Examples:
-      >>> binary_entropy(jnp.array([0.0, 0.5, 1.0]), base=2).tolist()
+      >>> import isjax, jax.numpy as jnp
+      >>> isjax.binary_entropy(jnp.array([0.0, 0.5, 1.0]), base=2).tolist()
       [0.0, 1.0, 0.0]
     """
-    p = _checks.as_probabilities(p, "p")
-    tails = (1 - p) * jnp.log1p(-jnp.where(p == 1, 0, p))
-    return in_base(0 - (xlogx(p) + tails), base)  # 0 − 0 is zero, and −0 would be minus zero
+    return _binary_entropy(_checks.as_probabilities(p, "p"), base=_checks.check_base(base))
+
+
+@jax.jit(inline=True, static_argnames="base")
+def _binary_entropy(p: Array, *, base: float | None) -> Array:
+    return in_base(_numerics.binary_entropy(p), base)
 
 
 def renyi_entropy(
-    p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1, base: float | None = None
+    p: Float[ArrayLike, "..."], order: Real, *, axis: Axis = -1, base: Real | None = None
 ) -> Float[Array, "..."]:
     r"""Rényi entropy.
 
     .. math:: H_a(p) = \frac{1}{1 - a} \log \sum_i p_i^a
 
-    Order 0 is the logarithm of the support's size, 1 is Shannon's, infinity is −log max p. Near order 1 it is summed as
-    log1p(Σ p (p^{a−1} − 1)), which does not cancel.
+    Order 0 is the logarithm of the size of the support, 1 is Shannon's entropy, infinity is −log max p. Near order 1
+    it is computed as log1p(Σ p (p^{a−1} − 1)), in which nothing cancels.
 
     Args:
       p: distribution over ``axis``, batch axes elsewhere.
@@ -95,57 +82,36 @@ def renyi_entropy(
       base: base of the logarithm; nats if None.
 
     Returns:
-      The shape of ``p`` without ``axis``.
+      The entropy; the shape of ``p`` without ``axis``.
 
     Raises:
-      TypeError: if ``p`` does not hold floats.
-      ValueError: if ``order`` is negative, ``axis`` not an axis of ``p``, or ``base`` not greater than 1.
+      ValueError: if ``order`` is negative.
 
     Source:
       Rényi, On measures of entropy and information (1961).
 
     Examples:
+      >>> import isjax, jax.numpy as jnp
       >>> p = jnp.array([0.5, 0.25, 0.25, 0.0])
-      >>> [round(float(renyi_entropy(p, order, base=2)), 3) for order in (0, 1, 2, jnp.inf)]
+      >>> [round(float(isjax.renyi_entropy(p, order, base=2)), 3) for order in (0, 1, 2, jnp.inf)]
       [1.585, 1.5, 1.415, 1.0]
     """
     p, order = _checks.as_probabilities(p, "p"), _checks.check_order(order)
     axes = _checks.resolve_axes(axis, p, "axis")
-    if order == 0:
-        nats = jnp.log(jnp.sum(p != 0, axis=axes).astype(p.dtype))
-    elif order == 1:
-        return entropy(p, axis=axis, base=base)
-    elif order == math.inf:
-        nats = -jnp.log(jnp.max(p, axis=axes))
-    elif abs(order - 1) < 0.25:
-        nats = jnp.log1p((order - 1) * jnp.sum(xlogx(p, order), axis=axes)) / (1 - order)
-    else:
-        nats = _log_power_sum(p, order, axes) / (1 - order)
-    return in_base(nats, base)
+    return _renyi_entropy(p, order=order, axes=axes, base=_checks.check_base(base))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _log_power_sum(p: Array, order: float, axes: tuple[int, ...]) -> Array:
-    """``log Σ p^a``, in which no power underflows."""
-    return jax.nn.logsumexp(order * safe_log(p), axis=axes, where=p > 0)
+@jax.jit(inline=True, static_argnames=("order", "axes", "base"))
+def _renyi_entropy(p: Array, *, order: float, axes: tuple[int, ...], base: float | None) -> Array:
+    return in_base(_numerics.renyi_entropy(p, order, axes), base)
 
 
-@_log_power_sum.defjvp
-def _log_power_sum_jvp(
-    order: float, axes: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Array, Array]:
-    (p,), (dp,) = primals, tangents
-    value = _log_power_sum(p, order, axes)
-    exponent = (order - 1) * safe_log(p) - jnp.expand_dims(value, axes)
-    return value, jnp.sum(jnp.where(p == 0, 0, order * jnp.exp(exponent)) * dp, axis=axes)
-
-
-def tsallis_entropy(p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1) -> Float[Array, "..."]:
+def tsallis_entropy(p: Float[ArrayLike, "..."], order: Real, *, axis: Axis = -1) -> Float[Array, "..."]:
     r"""Tsallis entropy, which has no unit.
 
     .. math:: S_a(p) = \frac{1 - \sum_i p_i^a}{a - 1}
 
-    Order 0 is the support's size less one, 1 is Shannon's entropy in nats, infinity is zero.
+    Order 0 is the size of the support minus one, 1 is Shannon's entropy in nats, infinity is zero.
 
     Args:
       p: distribution over ``axis``, batch axes elsewhere.
@@ -153,30 +119,30 @@ def tsallis_entropy(p: Float[ArrayLike, "..."], order: float, *, axis: Axis = -1
       axis: the alphabet's axis or axes.
 
     Returns:
-      The shape of ``p`` without ``axis``.
+      The entropy; the shape of ``p`` without ``axis``.
 
     Raises:
-      TypeError: if ``p`` does not hold floats.
-      ValueError: if ``order`` is negative or ``axis`` not an axis of ``p``.
+      ValueError: if ``order`` is negative.
 
     Source:
       Tsallis, Possible generalization of Boltzmann-Gibbs statistics (1988).
 
     Examples:
-      >>> float(tsallis_entropy(jnp.array([0.5, 0.5]), 2))
+      >>> import isjax, jax.numpy as jnp
+      >>> float(isjax.tsallis_entropy(jnp.array([0.5, 0.5]), 2))
       0.5
     """
     p, order = _checks.as_probabilities(p, "p"), _checks.check_order(order)
-    axes = _checks.resolve_axes(axis, p, "axis")
-    if order == 0:
-        return jnp.sum(p != 0, axis=axes).astype(p.dtype) - 1
-    if order == math.inf:
-        return jnp.sum(p * 0, axis=axes)
-    return -jnp.sum(xlogx(p, order), axis=axes)
+    return _tsallis_entropy(p, order=order, axes=_checks.resolve_axes(axis, p, "axis"))
 
 
-def conditional_entropy(joint: Joint, *, base: float | None = None) -> Float[Array, "*batch"]:
-    r"""Entropy of Y that remains when X is known.
+@jax.jit(inline=True, static_argnames=("order", "axes"))
+def _tsallis_entropy(p: Array, *, order: float, axes: tuple[int, ...]) -> Array:
+    return _numerics.tsallis_entropy(p, order, axes)
+
+
+def conditional_entropy(joint: Joint, *, base: Real | None = None) -> Float[Array, "*batch"]:
+    r"""Conditional entropy of Y given X.
 
     .. math:: H(Y \mid X) = \sum_x p(x) H(Y \mid X = x)
 
@@ -187,29 +153,17 @@ def conditional_entropy(joint: Joint, *, base: float | None = None) -> Float[Arr
       base: base of the logarithm; nats if None.
 
     Returns:
-      Shape ``[...]``.
-
-    Raises:
-      TypeError: if ``joint`` does not hold floats.
-      ValueError: if it has fewer than two axes, or ``base`` is not greater than 1.
-
-    Source:
-      Cover and Thomas (2006), equation 2.10.
+      The entropy, shape ``[...]``.
 
     Examples:
-      >>> float(conditional_entropy(jnp.array([[0.25, 0.25], [0.5, 0.0]]), base=2))
+      >>> import isjax, jax.numpy as jnp
+      >>> float(isjax.conditional_entropy(jnp.array([[0.25, 0.25], [0.5, 0.0]]), base=2))
       0.5
     """
     joint = _checks.as_probabilities(joint, "joint", axes="x y")
-    return in_base(_conditional_entropy(joint), base)
+    return _conditional_entropy(joint, base=_checks.check_base(base))
 
 
-@jax.custom_jvp
-def _conditional_entropy(joint: Array) -> Array:
-    return expectation(jnp.sum(joint, axis=-1), -jnp.sum(xlogx(rows_or_zero(joint)), axis=-1), axis=-1)
-
-
-@_conditional_entropy.defjvp
-def _conditional_entropy_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (joint,), (djoint,) = primals, tangents
-    return _conditional_entropy(joint), -jnp.sum(safe_log(rows_or_zero(joint)) * djoint, axis=(-2, -1))
+@jax.jit(inline=True, static_argnames="base")
+def _conditional_entropy(joint: Array, *, base: float | None) -> Array:
+    return in_base(_numerics.conditional_entropy(joint), base)
