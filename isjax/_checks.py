@@ -323,7 +323,7 @@ def factor_through(codes: Int[Array, "x"], before: Int[Array, "x"]) -> tuple[Int
 
 
 def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
-    """A sample of symbols ``[..., n]``: integers, inside their alphabet where they are concrete."""
+    """A sample of symbols ``[..., n]`` in the default integer type, inside their alphabet where they are concrete."""
     check_integers(values, name, "symbols")
     shape = np.shape(values)
     if len(shape) < 1 or shape[-1] == 0:
@@ -333,7 +333,7 @@ def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
         outside = concrete[(concrete < 0) | (concrete >= alphabet_size)]
         if outside.size:
             raise ValueError(f"{name} has symbol {outside[0]}, but its alphabet is 0…{alphabet_size - 1}")
-    return jnp.asarray(values)
+    return jnp.asarray(values).astype(int)
 
 
 def as_counts(values: ArrayLike, name: str, *, axes: str) -> Array:
