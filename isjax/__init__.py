@@ -68,6 +68,7 @@ from isjax.projection import sufficient_projection as sufficient_projection
 from isjax.quantizers import Quantizer as Quantizer
 from isjax.quantizers import kl_means_quantizer as kl_means_quantizer
 from isjax.quantizers import optimal_quantizer as optimal_quantizer
+from isjax.quantizers import quantizers_up_to as quantizers_up_to
 from isjax.sources import Problem as Problem
 from isjax.sources import Source as Source
 from isjax.sources import biased_encoder as biased_encoder

@@ -140,6 +140,13 @@ def check_tolerance(value: float | None, default: float) -> float:
     return float(value)
 
 
+def as_tolerance(value: ArrayLike | None) -> ArrayLike | None:
+    """A solver's tolerance, None for its default: at least zero where it is concrete; it may be traced."""
+    if value is not None and is_concrete(value) and not np.all(np.asarray(value) >= 0):
+        raise ValueError(f"tolerance must be at least 0, got {value}")
+    return value
+
+
 def check_order(value: float) -> float:
     """The order of an entropy or a divergence: a number that is at least zero."""
     if not is_concrete(value):
@@ -189,7 +196,7 @@ class Codes:
 
     num_axes = 1
 
-    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+    def pushforward(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch u y"]:
         """``p(u, y) = Σ_x p(x, y) 1{η(x) = u}``; NaN throughout an encoder with a code outside its alphabet."""
 
         def one(joint: Array, codes: Array) -> Array:
@@ -199,7 +206,7 @@ class Codes:
         joint, codes = align_batches(joint=(joint, 2), encoder=(self.array, 1))
         return jnp.vectorize(one, signature="(x,y),(x)->(u,y)")(joint, codes)
 
-    def select(self, rows: Float[Array, "*batch u y"]) -> Float[Array, "*batch x y"]:
+    def select(self, rows: Float[Array, "*#batch u y"]) -> Float[Array, "*#batch x y"]:
         """``rows[η(x)]`` for each symbol x."""
         rows, codes = align_batches(rows=(rows, 2), encoder=(self.array, 1))
         return jnp.take_along_axis(rows, codes[..., None], axis=-2, mode="clip")
@@ -209,7 +216,7 @@ class Codes:
         outside = jnp.any((self.array < 0) | (self.array >= self.num_codes), axis=-1)
         return nan_where(outside[..., None, None], jax.nn.one_hot(self.array, self.num_codes, dtype=float))
 
-    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+    def loss(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch"]:
         """``I(X;Y|U)`` in nats."""
         p_y_given_code = self.select(normalise(self.pushforward(joint)))
         joint, p_y_given_code = align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
@@ -234,12 +241,12 @@ class Rows:
         """The rows."""
         return self.array
 
-    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+    def pushforward(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch u y"]:
         """``p(u, y) = Σ_x p(x, y) η(u|x)``."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
         return jnp.einsum("...xu,...xy->...uy", rows, joint, precision=jax.lax.Precision.HIGHEST)
 
-    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+    def loss(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch"]:
         """``I(X;Y|U)`` in nats."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
         return information_through(joint, rows, normalise(self.pushforward(joint)))

@@ -1,20 +1,71 @@
-"""What the solvers share: local search over deterministic encoders, its starting points and the cost of its moves."""
+"""What the solvers share: a bounded loop, and local search over deterministic encoders."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
-from isjax._numerics import information_terms, log_ratio, rows_or_zero, safe_divide, safe_log, xlogx
+from isjax._checks import Codes
+from isjax._numerics import information, information_terms, log_ratio, rows_or_zero, safe_divide, safe_log, xlogx
 from isjax._typing import Array, ArrayLike
 from isjax.divergences import jensen_shannon_divergence
 
 
-def code_scores(joint: Array, beta: Array | float, state: Array, *, with_prior: bool = True) -> Array:
-    """``log r(u) − β (D(p(·|x) ‖ s(·|u)) − D(p(·|x) ‖ p_Y))``, minus infinity for a code that is not used."""
-    p_y, p_u = jnp.sum(joint, axis=-2)[None], jnp.sum(state, axis=-1)
-    decoder = rows_or_zero(state)
+class Iteration(NamedTuple):
+    """The state of an iterative solver."""
+
+    state: PyTree
+    value: Array
+    """What the iteration decreases."""
+    num_steps: Array
+    is_done: Array
+
+
+def start_iteration(state: PyTree, value: Array) -> Iteration:
+    """An iteration that has not taken a step."""
+    return Iteration(state, value, jnp.zeros((), int), jnp.zeros((), bool))
+
+
+def iterate(
+    step: Callable[[Iteration], tuple[PyTree, Array, Array]], start: Iteration, max_steps: ArrayLike
+) -> Iteration:
+    """Takes steps until one is the last, the value is NaN, or ``max_steps`` have been taken since the start of the run.
+
+    A step returns the next state, its value, and whether it is the last.
+    """
+
+    def continues(run: Iteration) -> Array:
+        return ~run.is_done & ~jnp.isnan(run.value) & (run.num_steps < max_steps)
+
+    def counted(run: Iteration) -> Iteration:
+        state, value, is_done = step(run)
+        return Iteration(state, value, run.num_steps + 1, is_done)
+
+    return jax.lax.while_loop(continues, counted, start)
+
+
+# --- deterministic encoders ---------------------------------------------------------------------------------------
+
+
+def relevance(joint_uy: Array) -> Array:
+    """I(U;Y)."""
+    return information(joint_uy, jnp.sum(joint_uy, axis=-2, keepdims=True))
+
+
+def code_entropy(joint_uy: Array) -> Array:
+    """H(U)."""
+    return 0 - jnp.sum(xlogx(jnp.sum(joint_uy, axis=-1)), axis=-1)
+
+
+def code_logits(joint: Array, beta: Array | float, joint_uy: Array, *, with_prior: bool = True) -> Array:
+    """``log p(u) − β (D(p(·|x) ‖ p(·|u)) − D(p(·|x) ‖ p_Y))`` ``[x, u]``, minus infinity for a code without mass.
+
+    Without the prior, log p(u) is left out.
+    """
+    p_y, p_u = jnp.sum(joint, axis=-2)[None], jnp.sum(joint_uy, axis=-1)
+    decoder = rows_or_zero(joint_uy)
     p_y = jnp.broadcast_to(p_y, decoder.shape)
     ratios = log_ratio(decoder, p_y, decoder - p_y)
     ratios = jnp.where((decoder == 0) & (p_y > 0), -float(jnp.finfo(joint.dtype).max) / 4, ratios)
@@ -23,10 +74,11 @@ def code_scores(joint: Array, beta: Array | float, state: Array, *, with_prior: 
     return jnp.where(p_u > 0, prior, -jnp.inf)[None] + gains
 
 
-def seeded_codes(key: Array, joint: Array, num_codes: int, num_used: Array | int | None = None) -> Array:
-    """Codes of the inputs nearest to seeds, each an input drawn by what is lost by giving it an earlier seed's code.
+def codes_from_seeds(key: Array, joint: Array, num_codes: int, num_used: Array | int | None = None) -> Array:
+    """Codes of the nearest of ``num_codes`` seeds, as in k-means++, with p(x) times the divergence for the distance.
 
-    Of ``num_codes`` seeds only the first ``num_used``, which may be traced, count.
+    Each seed is an input drawn with probability proportional to its distance from the nearest earlier seed. Only the
+    first ``num_used`` seeds, which may be traced, receive a code.
     """
     num_used = num_codes if num_used is None else num_used
     p_x, rows = jnp.sum(joint, axis=-1), rows_or_zero(joint)
@@ -43,53 +95,44 @@ def seeded_codes(key: Array, joint: Array, num_codes: int, num_used: Array | int
     return codes
 
 
-class Search(NamedTuple):
-    """A search over deterministic encoders under way."""
-
-    codes: Array
-    value: Array
-    num_steps: Array
-    is_stuck: Array
-
-
-def search(
+def local_search(
     codes: Array,
-    value: Callable[[Array], Array],
+    objective: Callable[[Array], Array],
     propose: Callable[[Array], tuple[Array, ...]],
     max_steps: ArrayLike,
-) -> Search:
-    """Takes the first of several proposals that has a lower value, until none has or ``max_steps`` are taken."""
+) -> Iteration:
+    """Takes the first of several proposals that lowers the objective, until none does or ``max_steps`` are taken."""
 
-    def step(run: Search) -> Search:
-        codes, lowest = run.codes, run.value
-        for proposal in propose(run.codes):
-            proposed = value(proposal)
-            is_taken = (lowest == run.value) & (proposed < lowest)
-            codes, lowest = jnp.where(is_taken, proposal, codes), jnp.where(is_taken, proposed, lowest)
-        return Search(codes, lowest, run.num_steps + 1, ~(lowest < run.value))
+    def step(run: Iteration) -> tuple[Array, Array, Array]:
+        codes, lowest = run.state, run.value
+        for proposal in propose(run.state):
+            value = objective(proposal)
+            is_accepted = (lowest == run.value) & (value < lowest)
+            codes, lowest = jnp.where(is_accepted, proposal, codes), jnp.where(is_accepted, value, lowest)
+        return codes, lowest, ~(lowest < run.value)
 
-    start = Search(codes, value(codes), jnp.zeros((), int), jnp.zeros((), bool))
-    return jax.lax.while_loop(lambda run: ~run.is_stuck & (run.num_steps < max_steps), step, start)
+    return iterate(step, start_iteration(codes, objective(codes)), max_steps)
 
 
-def with_best_move(
-    joint: Array, codes: Array, joint_uy: Array, cost: Callable[[Array, Array], Array], num_used: Array | int
+def apply_best_move(
+    joint: Array, codes: Codes, merge_cost: Callable[[Array, Array], Array], num_used: Array | int
 ) -> Array:
     """Codes after the move of one input to another code that lowers the objective most.
 
-    ``cost`` is what the objective rises by when two cells, given by their masses, are made one.
+    ``merge_cost`` is the increase of the objective when two cells, given by their masses p(cell, y), are merged.
     """
-    num_codes = joint_uy.shape[0]
-    left_behind = jnp.maximum(joint_uy[codes] - joint, 0)
-    rises = cost(joint_uy[None], joint[:, None]) - cost(left_behind, joint)[:, None]
-    is_open = ~jax.nn.one_hot(codes, num_codes, dtype=bool) & (jnp.arange(num_codes) < num_used)[None]
-    rises = jnp.where(is_open, rises, jnp.inf)
-    moved, code = jnp.divmod(jnp.argmin(rises), num_codes)
-    return jnp.where(jnp.arange(codes.shape[0]) == moved, code, codes)
+    joint_uy = codes.pushforward(joint)
+    remainder = jnp.maximum(joint_uy[codes.array] - joint, 0)
+    increases = merge_cost(joint_uy[None], joint[:, None]) - merge_cost(remainder, joint)[:, None]
+    is_own = jax.nn.one_hot(codes.array, codes.num_codes, dtype=bool)
+    is_used = (jnp.arange(codes.num_codes) < num_used)[None]
+    increases = jnp.where(~is_own & is_used, increases, jnp.inf)
+    moved, code = jnp.divmod(jnp.argmin(increases), codes.num_codes)
+    return jnp.where(jnp.arange(joint.shape[0]) == moved, code, codes.array)
 
 
-def union_loss(one: Array, other: Array) -> Array:
-    """Information about Y lost when two cells ``[..., y]``, given by their masses p(cell, y), are made one."""
+def merge_loss(one: Array, other: Array) -> Array:
+    """Decrease of I(U;Y) when two cells ``[..., y]``, given by their masses p(cell, y), are merged."""
     weight, other_weight = (jnp.sum(cell, axis=-1, keepdims=True) for cell in (one, other))
     share = safe_divide(weight, weight + other_weight, 0)
     rows, other_rows, mixture = (rows_or_zero(cell) for cell in (one, other, one + other))
@@ -98,7 +141,7 @@ def union_loss(one: Array, other: Array) -> Array:
     return jnp.sum(lost + other_weight * information_terms(other_rows, mixture, -share * difference), axis=-1)
 
 
-def union_entropy(one: Array, other: Array) -> Array:
-    """Entropy of the code saved when two cells are made one."""
+def merge_entropy(one: Array, other: Array) -> Array:
+    """Decrease of H(U) when two cells are merged."""
     weight, other_weight = jnp.sum(one, axis=-1), jnp.sum(other, axis=-1)
     return xlogx(weight + other_weight) - xlogx(weight) - xlogx(other_weight)

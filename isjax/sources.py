@@ -1,16 +1,17 @@
 r"""Controlled models of (X, Y) with exact ground truth, and the problems that they pose to a learner.
 
-X has a given input distribution, U = η(X) is a sufficient encoder that the model knows, and
+X has a given input distribution, U = η(X) is a known sufficient encoder, and
 
 .. math:: p(y \mid u) = \frac{1 - \delta}{C} + \delta\, 1\{y = \text{label}(u)\}
 
-for C classes, random balanced labels, and the discrimination δ: at 0 there is nothing to learn, at 1 the code tells Y.
+for C classes, random balanced labels, and the discrimination δ: at 0 Y is independent of X, at 1 U determines Y.
+
+Sources are built on the host, and only what is random on the device: a source is built once, from concrete values.
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -18,18 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from isjax import _checks
+from isjax._checks import Codes
 from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
-from isjax.distributions import (
-    check_distribution,
-    joint_distribution,
-    marginal_x,
-    marginal_y,
-    pushforward,
-)
-from isjax.encoders import compact_codes, compose_encoders, coordinate_encoder, orbit_encoder
+from isjax.distributions import check_distribution, marginal_x, marginal_y
+from isjax.encoders import compact_codes, orbit_encoder
 from isjax.entropies import conditional_entropy, entropy
 from isjax.informations import mutual_information
-from isjax.sufficiency import mutual_information_loss
 
 __all__ = [
     "Problem",
@@ -46,7 +41,7 @@ _MAX_SYMBOLS = 2**24
 
 
 class Problem(NamedTuple):
-    """What a learner sees: X through its code U, and Y. Arrays alone, so problems of one shape stack and vmap.
+    """What a learner sees: X through its code U, and Y. All fields are arrays, so problems of one shape can be stacked.
 
     Source:
       arXiv:2405.20452: the encoder-decoder structure X → U → Y.
@@ -57,17 +52,17 @@ class Problem(NamedTuple):
     codes: Int[Array, "x"]
     """Code of each input symbol, in 0 … u − 1."""
     features: Float[Array, "u d"]
-    """How a network sees each code."""
+    """Input of a network for each code."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A joint distribution of (X, Y) of which everything is known.
+    """A known joint distribution of (X, Y), with a sufficient and a biased encoder of X.
 
     Attributes:
       joint: distribution of (X, Y), shape ``[x, y]``.
-      features: how a network sees each input symbol, shape ``[x, d]``.
+      features: input of a network for each symbol of X, shape ``[x, d]``.
       codes: a sufficient encoder, shape ``[x]``.
       biased_codes: an encoder that loses information unless the discrimination is zero, shape ``[x]``.
 
@@ -103,45 +98,43 @@ class Source:
     def problem(self, encoder: Literal["identity", "sufficient", "biased"] | Int[ArrayLike, "x"]) -> Problem:
         """What a learner sees through an encoder.
 
-        A code's features are those of one of its symbols, the one nearest to their mean (the first of several), without
-        the columns that are the same for every code. So the sufficient code of a sparse source has the features of the
-        coordinates that it keeps.
+        The features of a code are those of one of its symbols, the one nearest to their mean (the first of several),
+        without the columns that are the same for every code. So the sufficient code of a sparse source has the features
+        of the coordinates that it keeps.
 
         Args:
-          encoder: ``"identity"`` (X itself), ``"sufficient"``, ``"biased"``, or codes of one's own, shape ``[x]``.
+          encoder: ``"identity"`` (X itself), ``"sufficient"``, ``"biased"``, or codes, shape ``[x]``.
 
         Returns:
           A ``Problem``.
 
         Raises:
-          TypeError: if codes of one's own are not integers.
-          ValueError: if the name is unknown, or the codes are not one for each symbol of X, 0 … K − 1, each of them
-            used.
+          ValueError: if the name is unknown, or the codes are not 0 … K − 1, each of them used.
 
         Examples:
-          >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8)
+          >>> import isjax, jax
+          >>> options = {"num_inputs": 4, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+          >>> source = isjax.sparse_source(jax.random.key(0), **options)
           >>> source.problem("identity").features.shape, source.problem("sufficient").features.shape
           ((16, 4), (4, 2))
         """
+        num_symbols = self.joint.shape[0]
         if isinstance(encoder, str):
             if encoder == "identity":
-                return Problem(self.joint, jnp.arange(self.joint.shape[0]), self.features)
+                return Problem(self.joint, jnp.arange(num_symbols), self.features)
             named = {"sufficient": self.codes, "biased": self.biased_codes}
             if encoder not in named:
                 raise ValueError(f'encoder must be "identity", "sufficient", "biased" or codes, got "{encoder}"')
-            codes = named[encoder]
-        else:
-            codes = jnp.asarray(encoder)
-        num_symbols = self.joint.shape[0]
-        if codes.shape != (num_symbols,):
-            raise ValueError(
-                f"encoder must have shape ({num_symbols},), a code for each symbol of X, got {codes.shape}"
-            )
-        codes = _checks.as_codes(codes, num_symbols, "encoder")
-        return Problem(self.joint, codes, _code_features(np.asarray(codes), np.asarray(self.features)))
+            encoder = named[encoder]
+        if np.shape(encoder) != (num_symbols,):
+            got = np.shape(encoder)
+            raise ValueError(f"encoder must have shape ({num_symbols},), a code for each symbol of X, got {got}")
+        codes = _checks.as_codes(encoder, num_symbols, "encoder")
+        features = _code_features(*jax.device_get((codes, self.features)))
+        return Problem(self.joint, codes, jnp.asarray(features))
 
 
-def _code_features(codes: np.ndarray, features: np.ndarray) -> Float[Array, "u d"]:
+def _code_features(codes: Int[np.ndarray, "x"], features: Float[np.ndarray, "x d"]) -> Float[np.ndarray, "u k"]:
     """Features of each code: those of the symbol nearest to the mean of its symbols, constant columns left out."""
     num_codes = int(codes.max()) + 1
     sizes = np.bincount(codes, minlength=num_codes)
@@ -153,52 +146,48 @@ def _code_features(codes: np.ndarray, features: np.ndarray) -> Float[Array, "u d
     order = np.lexsort((np.arange(codes.size), distances, codes))
     nearest = features[order[np.searchsorted(codes[order], np.arange(num_codes))]]
     varying = np.ptp(nearest, axis=0) > 0
-    return jnp.asarray(nearest[:, varying] if varying.any() else nearest[:, :1])
-
-
-def _channel_given_code(labels: Int[ArrayLike, "u"], num_classes: int, discrimination: Real) -> Float[Array, "u y"]:
-    """Rows p(y | u) of a source with these labels."""
-    return (1 - discrimination) / num_classes + discrimination * jax.nn.one_hot(labels, num_classes)
+    return nearest[:, varying] if varying.any() else nearest[:, :1]
 
 
 def _source(
     key: Key[Array, ""],
     *,
-    features: Float[ArrayLike, "x d"],
-    codes: Int[ArrayLike, "x"],
-    merged: Int[ArrayLike, "u"],
+    features: Float[np.ndarray, "x d"],
+    codes: Int[np.ndarray, "x"],
+    merged: Int[np.ndarray, "u"],
     num_classes: int,
     discrimination: Real,
     input_distribution: Float[ArrayLike, "x"] | None,
 ) -> Source:
-    """A source with given codes, and labels drawn until merging the codes as ``merged`` does loses information."""
-    features, codes, merged = jnp.asarray(features, float), jnp.asarray(codes), jnp.asarray(merged)
-    num_symbols, num_codes = codes.shape[0], merged.shape[0]
+    """A source with given codes, and labels for which the encoder that merges the codes loses information."""
+    num_symbols, num_codes = codes.size, merged.size
     _checks.check_unit_interval(discrimination, "discrimination")
     if _checks.check_integer(num_classes, "num_classes", at_least=2) > num_codes:
         raise ValueError(f"num_classes={num_classes}, but there are only {num_codes} codes to label")
-    if input_distribution is None:
-        p_x = jnp.full(num_symbols, 1 / num_symbols)
-    else:
-        p_x = _checks.as_probabilities(input_distribution, "input_distribution", axes="x")
-        if p_x.shape != (num_symbols,):
-            raise ValueError(f"input_distribution must have shape ({num_symbols},), got {p_x.shape}")
-        check_distribution(p_x, name="input_distribution")
-    occupied = np.unique(np.asarray(codes)[np.asarray(p_x) > 0])
-    labels = _labels(key, occupied, merged, num_classes)
-    rows = _channel_given_code(labels, num_classes, discrimination)[codes].astype(p_x.dtype)
-    return Source(joint_distribution(p_x, rows), features.astype(p_x.dtype), codes, merged[codes])
+    dtype = np.dtype(jnp.result_type(float))
+    p_x = np.full(num_symbols, 1 / num_symbols, dtype)
+    if input_distribution is not None:
+        given = _checks.as_probabilities(input_distribution, "input_distribution", axes="x")
+        if given.shape != (num_symbols,):
+            raise ValueError(f"input_distribution must have shape ({num_symbols},), got {given.shape}")
+        check_distribution(given, name="input_distribution")
+        p_x = np.asarray(given)
+    labels = _draw_labels(key, np.unique(codes[p_x > 0]), merged, num_classes)
+    channel = (1 - discrimination) / num_classes + discrimination * np.eye(num_classes, dtype=dtype)[labels]
+    joint = p_x[:, None] * channel[codes].astype(p_x.dtype)
+    arrays = joint, features.astype(p_x.dtype), codes.astype(int), merged[codes].astype(int)
+    return Source(*(jnp.asarray(array) for array in arrays))
 
 
-def _labels(
-    key: Key[Array, ""], occupied: Int[np.ndarray, "_"], merged: Int[Array, "u"], num_classes: int
-) -> Int[Array, "u"]:
+def _draw_labels(
+    key: Key[Array, ""], occupied: Int[np.ndarray, "_"], merged: Int[np.ndarray, "u"], num_classes: int
+) -> Int[np.ndarray, "u"]:
     """Balanced random labels that the merged codes do not determine; codes that have mass are ``occupied``."""
-    cells = np.asarray(merged)
+    num_cells = np.unique(merged[occupied]).size
     for attempt in range(_MAX_LABEL_DRAWS):
-        labels = _balanced_labels(jax.random.fold_in(key, attempt), cells.size, num_classes)
-        labelled_cells = np.stack([cells, np.asarray(labels)])[:, occupied]
-        if np.unique(labelled_cells, axis=1).shape[1] > np.unique(cells[occupied]).size:  # a cell has two labels
+        labels = np.asarray(_balanced_labels(key, attempt, num_codes=merged.size, num_classes=num_classes))
+        labelled_cells = np.stack([merged, labels])[:, occupied]
+        if np.unique(labelled_cells, axis=1).shape[1] > num_cells:  # a cell has two labels
             return labels
     raise ValueError(
         f"no labels in {_MAX_LABEL_DRAWS} draws for which the biased encoder loses information: the codes that it "
@@ -206,10 +195,10 @@ def _labels(
     )
 
 
-@partial(jax.jit, static_argnames=("num_codes", "num_classes"))
-def _balanced_labels(key: Array, num_codes: int, num_classes: int) -> Int[Array, "u"]:
-    key_codes, key_classes = jax.random.split(key)
-    classes = jax.random.permutation(key_classes, num_classes)  # which of them have one label more
+@jax.jit(static_argnames=("num_codes", "num_classes"))
+def _balanced_labels(key: Array, attempt: int, *, num_codes: int, num_classes: int) -> Int[Array, "u"]:
+    key_codes, key_classes = jax.random.split(jax.random.fold_in(key, attempt))
+    classes = jax.random.permutation(key_classes, num_classes)  # which of them get one label more
     return classes[jax.random.permutation(key_codes, num_codes) % num_classes]
 
 
@@ -223,8 +212,18 @@ def _coordinates(sizes: Sequence[int]) -> Int[np.ndarray, "x d"]:
     return np.stack(np.unravel_index(np.arange(math.prod(sizes)), sizes), axis=1)
 
 
+def _index_of(vectors: Int[np.ndarray, "x d"], sizes: Sequence[int]) -> Int[np.ndarray, "x"]:
+    """The position of each vector in the product alphabet, in C order."""
+    return vectors @ np.array([math.prod(sizes[i + 1 :]) for i in range(len(sizes))], int)
+
+
+def _without(dropped: int, sizes: Sequence[int]) -> Int[np.ndarray, "x"]:
+    """The encoder of the product alphabet that drops one coordinate."""
+    return _index_of(np.delete(_coordinates(sizes), dropped, axis=1), (*sizes[:dropped], *sizes[dropped + 1 :]))
+
+
 def _coordinate_features(sizes: Sequence[int]) -> Float[np.ndarray, "x d"]:
-    """How a network sees a vector: coordinates of two values as ±1, those of more as one-hot."""
+    """Inputs of a network for the product alphabet: coordinates of two values as ±1, those of more as one-hot."""
     columns = (
         2.0 * c[:, None] - 1 if a == 2 else np.eye(a)[c] for c, a in zip(_coordinates(sizes).T, sizes, strict=True)
     )
@@ -249,48 +248,53 @@ def sparse_source(
 
     Args:
       key: a key of ``jax.random.key``.
-      num_inputs: d, how many inputs.
-      num_relevant: k, how many of them matter, from 1 to d.
-      num_classes: C, how many classes, from 2 to the number of codes a**k.
-      discrimination: δ in [0, 1]; at 0 nothing can be learnt, at 1 the code tells Y.
-      alphabet_size: a, how many values an input has.
+      num_inputs: d, the number of inputs.
+      num_relevant: k, the number of relevant ones, from 1 to d.
+      num_classes: C, the number of classes, from 2 to the number of codes a**k.
+      discrimination: δ in [0, 1]; at 0 Y is independent of X, at 1 the code determines Y.
+      alphabet_size: a, the number of values of an input.
       input_distribution: distribution of X, shape ``[x]`` with x = a**d; uniform if None.
 
     Returns:
       A ``Source`` of a**d symbols and C classes.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if an argument is out of its range, or no draw of labels lets the biased encoder lose information.
+      ValueError: if an argument is out of its range, or the biased encoder loses no information for any labels drawn.
 
     Source:
       arXiv:2405.20452, the numerical study.
 
     Examples:
-      >>> source = sparse_source(jax.random.key(0), num_inputs=6, num_relevant=2, num_classes=4, discrimination=1.0)
+      >>> import isjax, jax, jax.numpy as jnp
+      >>> options = {"num_inputs": 6, "num_relevant": 2, "num_classes": 4, "discrimination": 1.0}
+      >>> source = isjax.sparse_source(jax.random.key(0), **options)
       >>> source.joint.shape, round(float(source.mutual_information / jnp.log(2)), 3)
       ((64, 4), 2.0)
     """
-    d, a = (
-        _checks.check_integer(num_inputs, "num_inputs"),
-        _checks.check_integer(alphabet_size, "alphabet_size", at_least=2),
-    )
+    d = _checks.check_integer(num_inputs, "num_inputs")
     k = _checks.check_integer(num_relevant, "num_relevant")
+    a = _checks.check_integer(alphabet_size, "alphabet_size", at_least=2)
     if k > d:
         raise ValueError(f"num_relevant={num_relevant}, but there are only num_inputs={num_inputs} inputs")
     _check_num_symbols(a, d, "alphabet_size**num_inputs")
-    key_relevant, key_dropped, key_labels = jax.random.split(key, 3)
-    relevant = np.sort(np.asarray(jax.random.permutation(key_relevant, d)[:k]))
-    dropped = int(jax.random.randint(key_dropped, (), 0, k))
+    relevant, dropped, key_labels = _draw_relevant(key, num_inputs=d, num_relevant=k)
     return _source(
         key_labels,
         features=_coordinate_features((a,) * d),
-        codes=coordinate_encoder((a,) * d, relevant.tolist()),
-        merged=coordinate_encoder((a,) * k, [i for i in range(k) if i != dropped]),
+        codes=_index_of(_coordinates((a,) * d)[:, np.sort(relevant)], (a,) * k),
+        merged=_without(int(dropped), (a,) * k),
         num_classes=num_classes,
         discrimination=discrimination,
         input_distribution=input_distribution,
     )
+
+
+@jax.jit(static_argnames=("num_inputs", "num_relevant"))
+def _draw_relevant(key: Array, *, num_inputs: int, num_relevant: int) -> tuple[Array, Array, Array]:
+    """Which inputs are relevant, which of these is dropped, and a key for the labels."""
+    key_relevant, key_dropped, key_labels = jax.random.split(key, 3)
+    relevant = jax.random.permutation(key_relevant, num_inputs)[:num_relevant]
+    return relevant, jax.random.randint(key_dropped, (), 0, num_relevant), key_labels
 
 
 def invariant_source(
@@ -302,7 +306,7 @@ def invariant_source(
     group: Literal["cyclic", "symmetric"] = "cyclic",
     input_distribution: Float[ArrayLike, "x"] | None = None,
 ) -> Source:
-    r"""Source in which Y depends on a binary string up to a group of permutations of its places.
+    r"""Source in which Y depends on a binary string up to a group of permutations of its bits.
 
     X is a string of L bits, in C order, and the sufficient code U is its orbit: under the cyclic group a necklace,
     under the symmetric group the number of ones. The biased encoder merges the orbits in pairs, drawn at random. Bits
@@ -310,9 +314,9 @@ def invariant_source(
 
     Args:
       key: a key of ``jax.random.key``.
-      length: L, how many bits.
-      num_classes: C, how many classes, from 2 to the number of orbits.
-      discrimination: δ in [0, 1]; at 0 nothing can be learnt, at 1 the code tells Y.
+      length: L, the number of bits.
+      num_classes: C, the number of classes, from 2 to the number of orbits.
+      discrimination: δ in [0, 1]; at 0 Y is independent of X, at 1 the code determines Y.
       group: ``"cyclic"`` shifts, or the ``"symmetric"`` group of all permutations.
       input_distribution: distribution of X, shape ``[x]`` with x = 2**L; uniform if None.
 
@@ -320,38 +324,42 @@ def invariant_source(
       A ``Source`` of 2**L symbols and C classes.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if an argument is out of its range, or no draw of labels lets the biased encoder lose information.
+      ValueError: if an argument is out of its range, or the biased encoder loses no information for any labels drawn.
 
     Source:
       arXiv:2405.20452, the models that are invariant to a group.
 
     Examples:
-      >>> source = invariant_source(jax.random.key(0), length=4, num_classes=3, discrimination=1.0)
+      >>> import isjax, jax
+      >>> source = isjax.invariant_source(jax.random.key(0), length=4, num_classes=3, discrimination=1.0)
       >>> source.joint.shape, int(source.codes.max()) + 1
       ((16, 3), 6)
     """
     _check_num_symbols(2, _checks.check_integer(length, "length"), "2**length")
     _checks.check_one_of(group, "group", ("cyclic", "symmetric"))
-    key_merged, key_labels = jax.random.split(key)
-    bits = _coordinates((2,) * length)
-    swapped = np.concatenate([bits[:, 1::-1], bits[:, 2:]], axis=1)  # of the first two places
-    moved = [np.roll(bits, 1, axis=1)] if group == "cyclic" else [np.roll(bits, 1, axis=1), swapped]
-    codes = orbit_encoder(np.stack([_index_of(places) for places in moved]))
+    sizes = (2,) * length
+    bits = _coordinates(sizes)
+    generators = [np.roll(bits, 1, axis=1)]
+    if group == "symmetric":
+        generators.append(np.concatenate([bits[:, 1::-1], bits[:, 2:]], axis=1))  # swaps the first two bits
+    codes = np.asarray(orbit_encoder(np.stack([_index_of(permuted, sizes) for permuted in generators])))
+    order, key_labels = _draw_order(key, size=int(codes.max()) + 1)
     return _source(
         key_labels,
-        features=_coordinate_features((2,) * length),
+        features=_coordinate_features(sizes),
         codes=codes,
-        merged=jax.random.permutation(key_merged, int(codes.max()) + 1) // 2,
+        merged=np.asarray(order) // 2,
         num_classes=num_classes,
         discrimination=discrimination,
         input_distribution=input_distribution,
     )
 
 
-def _index_of(bits: Int[np.ndarray, "x d"]) -> Int[np.ndarray, "x"]:
-    """Symbols of binary vectors, in C order."""
-    return bits @ (1 << np.arange(bits.shape[1])[::-1])
+@jax.jit(static_argnames="size")
+def _draw_order(key: Array, *, size: int) -> tuple[Array, Array]:
+    """A random permutation, and a key for the labels."""
+    key_order, key_labels = jax.random.split(key)
+    return jax.random.permutation(key_order, size), key_labels
 
 
 def robust_source(
@@ -361,7 +369,7 @@ def robust_source(
     discrimination: Real,
     input_distribution: Float[ArrayLike, "x"] | None = None,
 ) -> Source:
-    r"""Source in which Y survives any one flipped bit of X.
+    r"""Source in which Y does not change if any one bit of X is flipped.
 
     X is a string of 7 bits, in C order, and the sufficient code U is the message of the nearest codeword of the
     Hamming(7,4) code, whose balls of radius one tile the cube. The biased encoder drops one of the message's 4 bits,
@@ -369,40 +377,46 @@ def robust_source(
 
     Args:
       key: a key of ``jax.random.key``.
-      num_classes: C, how many classes, from 2 to 16.
-      discrimination: δ in [0, 1]; at 0 nothing can be learnt, at 1 the code tells Y.
+      num_classes: C, the number of classes, from 2 to 16.
+      discrimination: δ in [0, 1]; at 0 Y is independent of X, at 1 the code determines Y.
       input_distribution: distribution of X, shape ``[128]``; uniform if None.
 
     Returns:
       A ``Source`` of 128 symbols and C classes.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if an argument is out of its range, or no draw of labels lets the biased encoder lose information.
+      ValueError: if an argument is out of its range, or the biased encoder loses no information for any labels drawn.
 
     Source:
       Hamming, Error detecting and error correcting codes (1950); arXiv:2405.20452, the robust models.
 
     Examples:
-      >>> source = robust_source(jax.random.key(0), num_classes=2, discrimination=0.8)
+      >>> import isjax, jax
+      >>> source = isjax.robust_source(jax.random.key(0), num_classes=2, discrimination=0.8)
       >>> source.joint.shape, bool(source.codes[0b0000000] == source.codes[0b0010000])
       ((128, 2), True)
     """
-    key_dropped, key_labels = jax.random.split(key)
     bits = _coordinates((2,) * 7)
-    places = np.arange(1, 8)
-    syndrome = np.bitwise_xor.reduce(bits * places, axis=1)  # the place that is flipped, or none
-    corrected = bits ^ (places == syndrome[:, None])
-    dropped = int(jax.random.randint(key_dropped, (), 0, 4))
+    positions = np.arange(1, 8)
+    syndrome = np.bitwise_xor.reduce(bits * positions, axis=1)  # the position of the flipped bit, or 0
+    corrected = bits ^ (positions == syndrome[:, None])
+    dropped, key_labels = _draw_dropped(key)
     return _source(
         key_labels,
         features=_coordinate_features((2,) * 7),
-        codes=_index_of(corrected[:, [2, 4, 5, 6]]),  # the places that are no power of two hold the message
-        merged=coordinate_encoder((2,) * 4, [i for i in range(4) if i != dropped]),
+        codes=_index_of(corrected[:, [2, 4, 5, 6]], (2,) * 4),  # positions that are no power of two hold the message
+        merged=_without(int(dropped), (2,) * 4),
         num_classes=num_classes,
         discrimination=discrimination,
         input_distribution=input_distribution,
     )
+
+
+@jax.jit
+def _draw_dropped(key: Array) -> tuple[Array, Array]:
+    """Which bit of the message is dropped, and a key for the labels."""
+    key_dropped, key_labels = jax.random.split(key)
+    return jax.random.randint(key_dropped, (), 0, 4), key_labels
 
 
 def digital_source(
@@ -414,33 +428,34 @@ def digital_source(
     discrimination: Real,
     input_distribution: Float[ArrayLike, "x"] | None = None,
 ) -> Source:
-    r"""Source in which Y depends on the cell of the plane that X lies in.
+    r"""Source in which Y depends on the cell of the plane in which X lies.
 
     X is a point of a grid, in C order, and the sufficient code U is the nearest of K centres, the first of several;
     centres are distinct points of the grid, drawn at random, so that no cell is empty. The biased encoder keeps the
-    first ⌈K/2⌉ centres, and sends each cell to the one nearest to its own. A point is seen as the one-hot codes of its
-    row and of its column (as ±1 on an axis of two points).
+    first ⌈K/2⌉ centres, and maps each cell to the one nearest to its centre. Features of a point are the one-hot codes
+    of its row and of its column (±1 on an axis of two points).
 
     Args:
       key: a key of ``jax.random.key``.
-      grid: how many points on each axis, one number for both or (rows, columns).
-      num_cells: K, how many cells, from 2 to the number of points.
-      num_classes: C, how many classes, from 2 to K.
-      discrimination: δ in [0, 1]; at 0 nothing can be learnt, at 1 the code tells Y.
+      grid: number of points on each axis, one for both or (rows, columns).
+      num_cells: K, the number of cells, from 2 to the number of points.
+      num_classes: C, the number of classes, from 2 to K.
+      discrimination: δ in [0, 1]; at 0 Y is independent of X, at 1 the code determines Y.
       input_distribution: distribution of X, shape ``[x]`` with x = rows × columns; uniform if None.
 
     Returns:
       A ``Source`` of rows × columns symbols and C classes.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if an argument is out of its range, or no draw of labels lets the biased encoder lose information.
+      ValueError: if an argument is out of its range, or the biased encoder loses no information for any labels drawn.
 
     Source:
       arXiv:2405.20452, the models of a digitised input; Lloyd, Least squares quantization in PCM (1982), for the cells.
 
     Examples:
-      >>> source = digital_source(jax.random.key(0), grid=8, num_cells=5, num_classes=4, discrimination=0.8)
+      >>> import isjax, jax
+      >>> options = {"grid": 8, "num_cells": 5, "num_classes": 4, "discrimination": 0.8}
+      >>> source = isjax.digital_source(jax.random.key(0), **options)
       >>> source.joint.shape, int(source.codes.max()) + 1, source.features.shape
       ((64, 4), 5, (64, 16))
     """
@@ -452,9 +467,9 @@ def digital_source(
         raise ValueError(f"grid must have at most 2**24 points, got {num_points}")
     if _checks.check_integer(num_cells, "num_cells", at_least=2) > num_points:
         raise ValueError(f"num_cells={num_cells}, but the grid has only {num_points} points")
-    key_centres, key_labels = jax.random.split(key)
+    order, key_labels = _draw_order(key, size=num_points)
     points = _coordinates(sizes)
-    centres = points[np.asarray(jax.random.permutation(key_centres, num_points)[:num_cells])]
+    centres = points[np.asarray(order)[:num_cells]]
     return _source(
         key_labels,
         features=_coordinate_features(sizes),
@@ -487,13 +502,13 @@ def biased_encoder(source: Source, *, loss: Real) -> Int[Array, "x"]:
 
     .. math:: \arg\min_\eta \bigl| I(X;Y \mid \eta(U)) - \text{loss} \bigr|
 
-    Of up to 8 codes every partition is tried. Of more, those that deal the first m codes of an order into some cells
-    and keep the others, for every m and for many orders and numbers of cells: with one cell their losses rise from zero
-    to I(X;Y), and the nearest of all of them is taken. The same source and loss give the same encoder.
+    Of up to 8 codes every partition is tried. Of more, those that assign the first m codes of an order to some cells
+    and keep the others, for every m and for many orders and numbers of cells: with one cell their losses increase from
+    zero to I(X;Y). The result is a function of the source and the loss.
 
     Args:
-      source: of which the codes are to be coarsened.
-      loss: the mutual information loss that is wanted, in nats; above I(X;Y) the nearest is the constant encoder.
+      source: the source whose codes are coarsened.
+      loss: the desired mutual information loss, in nats; above I(X;Y) the nearest is that of the constant encoder.
 
     Returns:
       Codes of X, 0 … K − 1 in order of first appearance, shape ``[x]``.
@@ -505,20 +520,26 @@ def biased_encoder(source: Source, *, loss: Real) -> Int[Array, "x"]:
       arXiv:2405.20452, Theorem 4: the loss is the bias of an encoder.
 
     Examples:
-      >>> source = robust_source(jax.random.key(0), num_classes=4, discrimination=0.8)
-      >>> codes = biased_encoder(source, loss=0.1)
-      >>> round(float(mutual_information_loss(source.joint, codes)), 2)
+      >>> import isjax, jax
+      >>> source = isjax.robust_source(jax.random.key(0), num_classes=4, discrimination=0.8)
+      >>> codes = isjax.biased_encoder(source, loss=0.1)
+      >>> round(float(isjax.mutual_information_loss(source.joint, codes)), 2)
       0.11
     """
     if not (loss >= 0 and math.isfinite(loss)):
         raise ValueError(f"loss must be at least 0 and finite, got {loss}")
-    num_codes = int(source.codes.max()) + 1
-    joint_uy = pushforward(source.joint, source.codes, num_codes=num_codes)
+    num_codes = int(np.max(source.codes)) + 1
+    return _nearest_coarsening(source.joint, source.codes, loss, num_codes=num_codes)
+
+
+@jax.jit(inline=True, static_argnames="num_codes")
+def _nearest_coarsening(joint: Array, codes: Array, loss: Array | float, *, num_codes: int) -> Int[Array, "x"]:
+    joint_uy = Codes(codes, num_codes).pushforward(joint)
     candidates = _partitions(num_codes) if num_codes <= _MAX_CODES_TO_ENUMERATE else _random_merges(num_codes)
     at_once = max(1, _MAX_CELLS_AT_ONCE // joint_uy.size)
-    losses = jax.lax.map(lambda codes: mutual_information_loss(joint_uy, codes), candidates, batch_size=at_once)
+    losses = jax.lax.map(lambda merged: Codes(merged, num_codes).loss(joint_uy), candidates, batch_size=at_once)
     nearest = candidates[jnp.argmin(jnp.abs(losses - loss))]
-    return compact_codes(compose_encoders(source.codes, nearest)).codes
+    return compact_codes(nearest[codes]).codes
 
 
 def _partitions(num_codes: int) -> Int[Array, "candidate u"]:
@@ -530,9 +551,9 @@ def _partitions(num_codes: int) -> Int[Array, "candidate u"]:
 
 
 def _random_merges(num_codes: int) -> Int[Array, "candidate u"]:
-    """Encoders that deal the first m codes of a random order into c cells and keep the others, for every m and some c.
+    """Encoders that assign the first m codes of a random order to c cells and keep the others, for all m and some c.
 
-    With one cell the losses rise from zero to all of the information; with more they lie closer together.
+    With one cell the losses increase from zero to all of the information; with more they lie closer together.
     """
     num_orders = max(1, min(256, _MAX_CELLS_AT_ONCE // num_codes**2))
 
