@@ -15,7 +15,7 @@ import numpy as np
 
 import isjax
 from benchmarks._report import machine, print_machine, print_table, write_figures
-from isjax.estimation import occupied_cells, smallest_expected_count
+from isjax.estimation._cells import occupied_cells, smallest_expected_count
 
 SHAPES = ((2, 2, 1), (4, 2, 2), (8, 4, 3), (16, 4, 4), (32, 8, 4), (64, 8, 4))
 

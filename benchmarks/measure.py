@@ -59,7 +59,7 @@ def measure(path):
     It is started by a small process: on Linux the peak of a child is not below the memory of the one that starts it.
     """
     words = [sys.executable, "-c", LAUNCHER, sys.executable, "-m", "isjax", "measure", str(path), "--target", "target"]
-    words += ["--json", "--encoder", "good", "coarse"]
+    words += ["--json", "--encoders", "good", "coarse"]
     start = time.perf_counter()
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - start

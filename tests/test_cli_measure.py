@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from isjax.cli import data
 from isjax.cli import main as cli
-from isjax.estimation import measurement
 
 QUICK = ["--num-resamples", "20", "--num-permutations", "49"]
 
@@ -34,7 +34,7 @@ def people(tmp_path_factory):
     return path
 
 
-WORDS = ["--target", "mood", "--inputs", "weather", "--encoder", "light", "city"]
+WORDS = ["--target", "mood", "--inputs", "weather", "--encoders", "light", "city"]
 
 
 def measure(path, *words):
@@ -51,7 +51,7 @@ def test_the_table_tells_what_each_encoder_keeps_and_loses(people, capsys):
     out, err = capsys.readouterr()
     assert "300 rows, Y = mood (2 classes), X = weather (4 symbols); in nats, corrected by miller_madow" in out
     assert "city *" in out
-    assert "* not a function of X: I(X;Y|U) is what X says beyond U" in out
+    assert "* not a function of X: I(X;Y|U) is what X says about Y beyond U" in out
     assert "…" not in out
     assert err == ""
 
@@ -97,7 +97,7 @@ def test_formats_say_the_same(people, capsys):
 
 def test_without_inputs_x_is_every_other_column_and_continuous_ones_are_cut(people, tmp_path, capsys):
     frame().drop("row", "same").write_csv(tmp_path / "few.csv")
-    words = ["--target", "mood", "--encoder", "light", "--bins", "3"]
+    words = ["--target", "mood", "--encoders", "light", "--bins", "3"]
     found = as_json(capsys, tmp_path / "few.csv", *words)
     assert found["inputs"] == ["weather", "city", "share"]
     assert found["input_symbols"] == 4 * 2 * 3
@@ -106,12 +106,12 @@ def test_without_inputs_x_is_every_other_column_and_continuous_ones_are_cut(peop
 
 
 def test_warnings_are_lines_on_standard_error(people, capsys):
-    measure(people, "--target", "weather", "--inputs", "share", "--bins", "60", "--encoder", "mood", "--json")
+    measure(people, "--target", "weather", "--inputs", "share", "--bins", "60", "--encoders", "mood", "--json")
     out, err = capsys.readouterr()
     assert [f"isjax: {line}" for line in json.loads(out)["warnings"]] == err.splitlines()
     few, small = err.splitlines()
     assert "few for 60 symbols of X and 4 of Y" in few
-    assert "trust those of permutations" in small
+    assert "use those of permutations" in small
 
 
 def test_missing_values_are_left_out_or_a_symbol(tmp_path, capsys):
@@ -128,18 +128,18 @@ def test_missing_values_are_left_out_or_a_symbol(tmp_path, capsys):
 REFUSED = {
     "--target mod": "has no column 'mod', only 'weather', 'light', 'mood', 'city', 'share', 'row', 'same'",
     "--target mood --inputs shade": "has no column 'shade', only",
-    "--target same --inputs city": "the target 'same' is the same in all 300 rows: there is nothing to tell",
+    "--target same --inputs city": "the target 'same' has the same value in all 300 rows",
     "--target mood --inputs row": "X = row is different in each of the 300 rows: nothing can be estimated",
     "--target row --inputs city": "the target 'row' is different in each of the 300 rows",
     "--target mood": "column 'share' is continuous (it holds ",
     "--target share --inputs city": "cut it into bins (--bins N), or write its levels as words",
-    "--target mood --inputs mood city": "inputs names the target, 'mood': it can be one of them only",
-    "--target mood --encoder mood": "encoder names the target, 'mood'",
-    "--target mood --encoder city city": "encoder names 'city' twice",
-    "--target mood --inputs city city": "inputs names 'city' twice",
-    "--target mood --encoder weather light city share row same": "has no column besides the target and the encoders",
+    "--target mood --inputs mood city": "inputs must not contain the target, got 'mood' in both",
+    "--target mood --encoders mood": "encoders must not contain the target, got 'mood' in both",
+    "--target mood --encoders city city": "encoders must name each column once, got 'city' twice",
+    "--target mood --inputs city city": "inputs must name each column once, got 'city' twice",
+    "--target mood --encoders weather light city share row same": "there is no column besides the target and the",
     "--target mood --inputs city --bins 1": "bins must be at least 2, got 1",
-    "--target mood --inputs city --base 1": "base must be greater than 1",
+    "--target mood --inputs city --base 1": "base must be a number greater than 1",
     "--target mood --inputs city --confidence 1": "confidence must lie between 0 and 1, got 1.0",
     "--target mood --inputs city --confidence nan": "confidence must lie between 0 and 1, got nan",
     "--target mood --inputs city --num-resamples 1": "num_resamples must be at least 2, got 1",
@@ -165,10 +165,10 @@ def test_bad_options_are_refused_in_one_line_with_code_2(people, words, capsys):
 FILES = {
     "none.csv": (None, "there is no file"),
     "empty.csv": ("", "is empty"),
-    "head.csv": ("a,b\n", "has no row"),
+    "head.csv": ("a,b\n", "has no rows"),
     "long.csv": ("a,b\n1,2\n1,2,3\n", "found more fields than defined"),
     "short.csv": ("a,b\n1,2\n1\n2,2\n", "line 3 has 1 fields, not 2"),
-    "twice.csv": ("a,b,a\n1,2,3\n", "has two columns 'a': give each a name of its own"),
+    "twice.csv": ("a,b,a\n1,2,3\n", "has two columns 'a': rename one of them"),
     "false.parquet": ("a,b\n1,2\n", "cannot be read"),
     "data.xlsx": ("a,b\n1,2\n", "must end in .csv or .parquet"),
     "folder.csv": (None, "is a folder, not a file"),
@@ -193,11 +193,22 @@ def test_bad_files_are_refused_in_one_line_with_code_2(name, tmp_path, capsys):
     assert out == ""
 
 
-def test_from_a_shell(people):
-    words = [sys.executable, "-m", "isjax", "measure", str(people), *WORDS, *QUICK, "--json"]
+LISTED = """
+import json, sys
+from isjax.cli.main import main
+main(sys.argv[1:])
+large = ("xarray", "h5netcdf", "h5py", "pandas", "matplotlib", "polars")
+print(json.dumps([name for name in large if name in sys.modules]))
+"""
+
+
+def test_from_a_shell_without_what_only_studies_and_figures_need(people):
+    words = [sys.executable, "-c", LISTED, "measure", str(people), *WORDS, *QUICK, "--json"]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["target"] == "mood"
+    found, loaded = done.stdout.rsplit("\n", 2)[:2]
+    assert json.loads(found)["target"] == "mood"
+    assert json.loads(loaded) == ["polars"]
     assert done.stderr == ""
 
 
@@ -205,7 +216,7 @@ def test_a_failure_of_the_work_is_one_line_and_code_1(people, monkeypatch, capsy
     def fail(*_, **__):
         raise MemoryError("no room for 10 GiB")
 
-    monkeypatch.setattr(measurement, "measure", fail)
+    monkeypatch.setattr(data, "measure", fail)
     with pytest.raises(SystemExit) as stop:
         measure(people, *WORDS)
     assert stop.value.code == 1

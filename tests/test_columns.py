@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 import isjax
-from isjax.data import columns
+import isjax.data
+from isjax.data import columns, report
+from isjax.quantizers import quantizers_up_to
 
 ROWS = [("cat", 4, 1.0, True), ("bird", 2, 2.0, False), ("cat", 10, 2.0, True), ("ant", 4, 1.0, False)]
 
@@ -54,7 +56,7 @@ def test_words_numbers_and_truth_values_are_symbols(write):
 def test_missing_values_are_refused_dropped_or_a_symbol(write, column):
     values = frame()[column].to_list()
     path = write(frame(**{column: [values[0], None, *values[2:]]}))
-    with pytest.raises(ValueError, match=f"^column '{column}' misses 1 of 4 values: leave those rows out"):
+    with pytest.raises(ValueError, match=f"^column '{column}' misses 1 of 4 values: drop those rows"):
         columns.read(path, [column, "truth"])
     dropped = columns.read(path, [column, "truth"], missing="drop")
     assert (dropped.num_rows, dropped.num_dropped) == (3, 1)
@@ -111,7 +113,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         ("data.parquet", ValueError, "cannot be read"),
         ("empty.csv", ValueError, "empty.csv is empty"),
         ("ragged.csv", ValueError, "cannot be read"),
-        ("head.csv", ValueError, "has no row"),
+        ("head.csv", ValueError, "has no rows"),
         ("missing.csv", ValueError, "has no row without a missing value in b"),
     ):
         with pytest.raises(error, match=message):
@@ -136,27 +138,28 @@ def test_a_joint_that_no_memory_holds_is_refused():
 
 def test_codes_are_written_symbol_by_symbol(tmp_path):
     joint = jnp.array([[0.3, 0.0], [0.0, 0.3], [0.2, 0.0], [0.1, 0.1]])
-    column = columns.Column(np.arange(4, dtype=np.int32), ("a", "b,c", "d", "e"))
-    found = columns.best_quantizers(jax.random.key(0), joint, 9)
-    assert len(found) == 4
-    columns.write_codes(column, joint, found, tmp_path / "codes.csv")
+    found = jax.device_get(quantizers_up_to(jax.random.key(0), joint, num_codes=9))
+    in_order = found._replace(codes=np.asarray(isjax.compact_codes(found.codes).codes))
+    assert in_order.codes.shape == (4, 4)
+    report.write_codes(tmp_path / "codes.csv", ("a", "b,c", "d", "e"), np.asarray(joint).sum(1), in_order)
     rows = list(csv.DictReader((tmp_path / "codes.csv").read_text().splitlines()))
     assert [row["symbol"] for row in rows] == ["a", "b,c", "d", "e"]
+    assert [float(row["probability"]) for row in rows] == pytest.approx([0.3, 0.3, 0.2, 0.2])
     assert [row["k=3"] for row in rows] == ["0", "1", "0", "2"]
     assert [row["k=4"] for row in rows] == ["0", "1", "2", "3"]
     information = float(isjax.mutual_information(joint))
-    for quantizer in found:
-        entropy, relevance = columns.complexity_and_relevance(joint, quantizer)
-        assert relevance == pytest.approx(information - float(quantizer.loss), abs=1e-6)
-        assert relevance <= entropy + 1e-6
-    grid = columns.quantizer_table(found, information)
-    assert [list(column.cells)[-1] for column in grid.columns] == [
-        "4",
-        "0.000000",
-        f"{information:.6f}",
-        "100.0%",
-        "optimal",
-    ]
+    table = report.quantizer_table(found, information)
+    last = [list(column.cells)[-1] for column in table.columns]
+    assert last == ["4", "0.000000", f"{information:.6f}", "100.0%", "optimal"]
+
+
+def test_a_table_is_a_mapping_of_columns_that_numpy_reads_as_codes(write):
+    table = isjax.data.read(write(frame()), ["kind", "legs"])
+    assert list(table) == ["kind", "legs"]
+    assert len(table) == 2
+    assert table["legs"] is table.columns["legs"]
+    assert np.asarray(table["kind"]).tolist() == [2, 1, 2, 0]
+    assert np.asarray(table["kind"], np.int64).dtype == np.int64
 
 
 def test_bins_of_a_continuous_column_have_equal_counts_and_keep_the_order(write):

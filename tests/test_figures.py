@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 
 import isjax
-from isjax.data.figure import bottleneck_figure
 from isjax.study import results, runner
 from isjax.study.figure import study_figure
 
@@ -86,29 +85,3 @@ def test_a_figure_is_written_whole(study, tmp_path, ending):
     path = plotting.save(study_figure(study), tmp_path / f"study.{ending}")
     assert path.stat().st_size > 5000
     assert list(tmp_path.iterdir()) == [path]
-
-
-@jax.jit
-def curve_of(joint):
-    betas = np.array([9.0, 1.2, 3.5], "f4")
-    return isjax.bottleneck_curve(jax.random.key(0), joint, betas, num_codes=2, num_restarts=2)
-
-
-def test_bottleneck_figure_shows_the_curve_from_the_origin_and_the_encoders():
-    joint = np.array([[0.4, 0.1], [0.1, 0.4]], "f4")
-    curve = curve_of(joint)
-    figure = bottleneck_figure(curve, [(0.0, 0.0), (0.69, 0.19)], information=0.1927, title="X and Y")
-    (axis,) = figure.axes
-    lines = {line.get_label(): line for line in axis.lines}
-    complexity, relevance = lines["information bottleneck"].get_data()
-    np.testing.assert_allclose(complexity, [0, *np.sort(curve.complexity)])
-    np.testing.assert_allclose(relevance, [0, *np.sort(curve.relevance)])
-    np.testing.assert_allclose(lines["best deterministic, K codes"].get_xydata(), [(0, 0), (0.69, 0.19)])
-    assert set(lines["I(X;Y)"].get_ydata()) == {0.1927}
-    assert [text.get_text() for text in axis.texts] == ["1", "2"]
-    assert axis.get_title() == "X and Y"
-
-
-def test_bottleneck_figure_of_nothing_to_keep():
-    (axis,) = bottleneck_figure(curve_of(np.full((2, 2), 0.25, "f4")), [(0.0, 0.0)], information=0.0).axes
-    assert axis.get_ylim()[1] > 0

@@ -1,19 +1,26 @@
 """A sample measured: against brute force over dense tables, and draws against their exact means."""
 
+import dataclasses
 import functools
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
-from isjax.estimation import estimators as estimation
-from isjax.estimation import measurement
+from isjax.data import Column, MeasureSpec, Table, measure
+from isjax.estimation import _sampling
+from isjax.estimation.estimators import METHODS
+from tests.helpers import refused
 from tests.oracles import estimation as oracle
 
 NUM = 400
 FEW = {"num_resamples": 60, "num_permutations": 99}
-LIMITS = {"drawn": measurement._drawn_sums, "shuffled": measurement._shuffled_sums}
+KEY = jax.random.key(0)
+SPEC = MeasureSpec(target="y", inputs=("x",), encoders=("half", "parity", "other"), **FEW)
+DRAWS = {"drawn": _sampling.drawn_sums, "shuffled": _sampling.shuffled_sums}
 
 
 @functools.cache
@@ -27,11 +34,10 @@ def columns():
 
 @functools.cache
 def measured(method="miller_madow", base=None, seed=0):
-    names = {"target": "y", "inputs": ["x"], "encoders": ["half", "parity", "other"]}
-    return measurement.measure(seed, columns(), **names, method=method, base=base, **FEW)
+    return measure(jax.random.key(seed), columns(), dataclasses.replace(SPEC, method=method, base=base))
 
 
-@pytest.mark.parametrize("method", estimation.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_sparse_estimates_are_those_of_dense_tables(method):
     found, sample = measured(method), columns()
     x, y = sample["x"], sample["y"]
@@ -88,8 +94,7 @@ def test_other_names_of_the_symbols_and_the_input_in_parts_change_nothing():
     sample, rng = columns(), np.random.default_rng(1)
     renamed = {name: 7 * rng.permutation(9)[codes] for name, codes in sample.items()}
     parts = {**renamed, "left": sample["x"] // 3, "right": sample["x"] % 3}
-    names = {"target": "y", "inputs": ["right", "left"], "encoders": ["half", "parity", "other"]}
-    found = measurement.measure(0, parts, **names, **FEW)
+    found = measure(KEY, parts, dataclasses.replace(SPEC, inputs=("right", "left")))
     assert (found.input_symbols, found.target_symbols) == (6, 3)
     np.testing.assert_allclose(found.information, measured().information, rtol=1e-12)
     for one, before in zip(found.encoders, measured().encoders, strict=True):
@@ -100,12 +105,12 @@ def test_other_names_of_the_symbols_and_the_input_in_parts_change_nothing():
 
 def test_encoders_share_their_resamples():
     twice = {**columns(), "again": 5 - columns()["half"]}
-    names = {"target": "y", "inputs": ["x"], "encoders": ["half", "again", "other"]}
-    first, second, _ = measurement.measure(0, twice, **names, **FEW).encoders
+    spec = dataclasses.replace(SPEC, encoders=("half", "again", "other"))
+    first, second, _ = measure(KEY, twice, spec).encoders
     np.testing.assert_allclose([first.low, first.high], [second.low, second.high], rtol=1e-9)
 
 
-def test_the_seed_decides_the_draws_and_nothing_else():
+def test_the_key_decides_the_draws_and_nothing_else():
     again, other = measured.__wrapped__(), measured(seed=1)
     assert again == measured()
     assert other.encoders[0].low != measured().encoders[0].low
@@ -114,11 +119,11 @@ def test_the_seed_decides_the_draws_and_nothing_else():
 
 def partition():
     x, y, u = (columns()[name] for name in ("x", "y", "parity"))
-    _, first, counts = np.unique(measurement.numbered(x, y, u), return_index=True, return_counts=True)
-    return counts, measurement._Partition.of(x[first], y[first], u[first]), (x, y, u)
+    _, first, counts = np.unique(_sampling.numbered(x, y, u), return_index=True, return_counts=True)
+    return counts, _sampling.Partition.of(x[first], y[first], u[first]), (x, y, u)
 
 
-@pytest.mark.parametrize("way", LIMITS)
+@pytest.mark.parametrize("way", DRAWS)
 def test_permuted_tables_have_hypergeometric_cells(way):
     """The mean of Σ c log c is the sum of the cells' own means, each of which is a sum over one hypergeometric mass."""
     counts, parts, (x, y, u) = partition()
@@ -129,15 +134,15 @@ def test_permuted_tables_have_hypergeometric_cells(way):
             for column in of_y:
                 c = np.arange(of_y.sum() + 1)
                 exact += scipy.stats.hypergeom.pmf(c, of_y.sum(), column, row) @ scipy.special.xlogy(c, c)
-    drawn = LIMITS[way](np.random.default_rng(0), counts, parts, 3000)
+    drawn = DRAWS[way](np.random.default_rng(0), counts, parts, 3000)
     assert abs(drawn.mean() - exact) < 4 * drawn.std() / math.sqrt(3000)
 
 
 @pytest.mark.parametrize("rows_a_cell", [0, 10**9], ids=["cell by cell", "row by row"])
 def test_resamples_are_those_of_rows(monkeypatch, rows_a_cell):
-    monkeypatch.setattr(measurement, "_ROWS_A_CELL", rows_a_cell)
+    monkeypatch.setattr(_sampling, "ROWS_A_CELL", rows_a_cell)
     counts, parts, sample = partition()
-    found = measurement._resampled_losses(np.random.default_rng(0), counts, [parts], 1500)[0]
+    found = _sampling.resampled_losses(np.random.default_rng(0), counts, [parts], 1500)[0]
     rng = np.random.default_rng(1)
     rows = (rng.integers(0, NUM, NUM) for _ in range(1500))
     naive = [oracle.information_loss(*(s[i] for s in sample), (6, 3, 2), "plug_in") for i in rows]
@@ -149,16 +154,15 @@ def test_combinations_are_numbered_in_order_however_large_their_product():
     rng = np.random.default_rng(0)
     several = rng.choice(rng.integers(0, 2**40, 5), (3, 50))
     expected = np.unique(several, axis=1, return_inverse=True)[1].ravel()
-    np.testing.assert_array_equal(measurement.numbered(*several), expected)
+    np.testing.assert_array_equal(_sampling.numbered(*several), expected)
 
 
 def test_a_thousand_symbols_each_are_measured_and_warned_of():
     """10⁹ cells, of which 3000 samples occupy 3000."""
     rng = np.random.default_rng(0)
     sample = {name: np.repeat(rng.integers(0, 1000, 1500), 2) for name in "xyu"}
-    found = measurement.measure(
-        0, sample, target="y", inputs=["x"], encoders=["u"], num_resamples=2, num_permutations=9
-    )
+    spec = MeasureSpec(target="y", inputs=("x",), encoders=("u",), num_resamples=2, num_permutations=9)
+    found = measure(KEY, sample, spec)
     assert found.encoders[0].statistic >= 0
     few, small = found.warnings()
     assert few.startswith("3000 rows are few for")
@@ -168,11 +172,79 @@ def test_a_thousand_symbols_each_are_measured_and_warned_of():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": np.zeros(NUM, int)}, "the target 'y' is the same in all 400 rows"),
+        ({"y": np.zeros(NUM, int)}, "the target 'y' has the same value in all 400 rows"),
         ({"y": np.arange(NUM)}, "the target 'y' is different in each of the 400 rows"),
         ({"x": np.arange(NUM)}, "X = x is different in each of the 400 rows"),
     ],
 )
 def test_a_sample_that_says_nothing_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        measurement.measure(0, {**columns(), **change}, target="y", inputs=["x"])
+    refused(ValueError, message, measure, KEY, {**columns(), **change}, MeasureSpec(target="y", inputs=("x",)))
+
+
+def test_without_inputs_x_is_every_other_column():
+    spec = dataclasses.replace(SPEC, inputs=())
+    others = {**columns(), "left": columns()["x"] // 3}
+    found = measure(KEY, {name: others[name] for name in ("x", "left", "y", "half", "parity", "other")}, spec)
+    assert found.inputs == ("x", "left")
+    assert found.information == measured().information
+    refused(ValueError, "there is no column besides the target and the encoders", spec.with_inputs, ["y", "half"])
+
+
+def test_columns_of_every_integer_type_and_of_a_file_are_measured_alike():
+    kinds = {"x": "uint64", "y": "int8", "half": "uint8", "parity": "int64"}
+    typed = {name: codes.astype(kinds.get(name, "int32")) for name, codes in columns().items()}
+    typed["x"] = typed["x"] + np.uint64(2**63)
+    assert measure(KEY, typed, SPEC) == measured()
+    on_device = {name: jnp.asarray(codes) for name, codes in columns().items()}
+    assert measure(KEY, on_device, SPEC) == measured()
+    table = Table({name: Column(codes, tuple("abcdef")) for name, codes in columns().items()}, NUM, 0)
+    assert measure(KEY, table, SPEC) == measured()
+
+
+def test_a_measurement_says_what_it_is_of():
+    found = measured("chao_shen", 2)
+    assert (found.unit, found.method, found.confidence) == ("bits", "chao_shen", 0.95)
+    assert (found.target, found.inputs, found.spec.num_permutations) == ("y", ("x",), 99)
+    as_dict = found.to_dict()
+    assert [each["column"] for each in as_dict["encoders"]] == ["half", "parity", "other"]
+    assert as_dict["num_resamples"] == 60
+
+
+@pytest.mark.parametrize(
+    ("error", "change", "message"),
+    [
+        (TypeError, {"x": np.zeros(NUM)}, "column 'x' must hold integer codes, got dtype float64"),
+        (TypeError, {"x": np.array(["a"] * NUM)}, "column 'x' must hold integer codes, got dtype <U1"),
+        (ValueError, {"x": np.zeros((NUM, 1), int)}, "column 'x' must have shape [n] with n at least 1, got shape"),
+        (ValueError, {"half": np.full(NUM, -1)}, "column 'half' must not have negative codes, got -1"),
+        (ValueError, {"y": np.arange(3)}, "samples must have one length, got 400 in x, 3 in y"),
+    ],
+)
+def test_columns_that_are_not_codes_are_refused(error, change, message):
+    raw = getattr(measure, "__wrapped__", measure)  # the import hook of the tests would speak first
+    refused(error, message, raw, KEY, {**columns(), **change}, SPEC)
+
+
+def test_absent_columns_and_other_keys_are_refused():
+    refused(
+        ValueError, "there is no column 'z', only 'x', 'y', 'half'", measure, KEY, columns(), MeasureSpec(target="z")
+    )
+    raw = getattr(measure, "__wrapped__", measure)
+    refused(TypeError, "key must be a key of jax.random.key, got 0", raw, 0, columns(), SPEC)
+    refused(TypeError, "key is being traced", jax.jit(lambda key: measure(key, columns(), SPEC)), KEY)
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "message"),
+    [
+        (ValueError, {"inputs": ("x", "y")}, "inputs must not contain the target, got 'y' in both"),
+        (ValueError, {"encoders": ("half", "half")}, "encoders must name each column once, got 'half' twice"),
+        (ValueError, {"method": "jackknife"}, "method must be one of 'plug_in', 'miller_madow'"),
+        (ValueError, {"base": 1}, "base must be a number greater than 1"),
+        (ValueError, {"confidence": 1.0}, "confidence must lie between 0 and 1, got 1.0"),
+        (ValueError, {"num_resamples": 1}, "num_resamples must be at least 2, got 1"),
+        (ValueError, {"num_permutations": 0}, "num_permutations must be at least 1, got 0"),
+    ],
+)
+def test_a_spec_out_of_range_is_refused(error, options, message):
+    refused(error, message, MeasureSpec, target="y", **options)

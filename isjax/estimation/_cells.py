@@ -54,7 +54,7 @@ def check_samples(
 
 
 def outside_alphabets(x: Array, y: Array, u: Array, sizes: Sizes) -> Array:
-    """Whether a symbol lies outside its alphabet; symbols in the default integer type."""
+    """Whether a symbol lies outside its alphabet."""
     return jnp.any(jnp.array([jnp.any((s < 0) | (s >= k)) for s, k in zip((x, y, u), sizes, strict=True)]))
 
 
@@ -88,7 +88,7 @@ def cells_of_labels(row: Array, column: Array, code: Array, num_rows: int, num_c
 
 
 def occupied_cells(x: Array, y: Array, u: Array, sizes: Sizes) -> Cells:
-    """Cells of samples ``[n]`` of (X, Y, U), in the default integer type."""
+    """Cells of samples ``[n]`` of (X, Y, U)."""
     n = x.size
     return cells_of_labels(*label_samples(x, y, u, sizes), min(n, sizes[0] * sizes[2]), min(n, sizes[1] * sizes[2]))
 

@@ -27,7 +27,7 @@ from isjax.estimation._cells import (
 
 
 def map_in_chunks(draw: Callable[[Array], Array], keys: Array, width: int) -> Array:
-    """Maps ``draw``, of ``width`` numbers a key, over keys in memory-bounded chunks: at most 2²⁰ numbers and 1024 keys."""
+    """Maps ``draw``, of ``width`` numbers a key, over keys in chunks of at most 2²⁰ numbers and 1024 keys."""
     num = keys.shape[0]
     num_chunks = -(-num // max(1, min(1024, 2**20 // width)))
     chunk = -(-num // num_chunks)
@@ -44,7 +44,7 @@ def bootstrap_limits(estimate: Array, resampled: Array, confidence: float | Arra
 
 
 def permuted_statistics(keys: Array, cells: Cells, x: Array, y: Array, u: Array, sizes: Sizes) -> Array:
-    """G after a permutation of y within each code, for each key: drawn cell by cell if tables are dense, else sorted."""
+    """G after a permutation of y within each code, for each key: drawn cell by cell if dense, else sorted."""
     if sizes[1] * max(sizes[0], sizes[2]) <= DENSE * x.size:
         margins = _margins(cells, y, u, sizes)
         return map_in_chunks(lambda key: _drawn_statistic(key, margins), keys, sizes[1])

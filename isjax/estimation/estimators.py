@@ -167,5 +167,5 @@ def _loss(x: Array, y: Array, u: Array, *, sizes: Sizes, method: str, base: floa
         nats = loss_of_cells(occupied_cells(x, y, u, sizes), sizes, method)
         return nan_where(outside_alphabets(x, y, u, sizes), nats)
 
-    samples = (s.astype(int) for s in _checks.align_batches(x=(x, 1), y=(y, 1), u=(u, 1)))
+    samples = _checks.align_batches(x=(x, 1), y=(y, 1), u=(u, 1))
     return in_base(jnp.vectorize(one, signature="(n),(n),(n)->()")(*samples), base)

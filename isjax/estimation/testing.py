@@ -116,7 +116,6 @@ def _sufficiency_test(
     key: Array, x: Array, y: Array, u: Array, *, sizes: Sizes, num_permutations: int
 ) -> tuple[SufficiencyTest, Array]:
     """The test, and the smallest expected count."""
-    x, y, u = (s.astype(int) for s in (x, y, u))
     cells = occupied_cells(x, y, u, sizes)
     statistic, freedom, limit = likelihood_ratio(cells)
     permuted = permuted_statistics(jax.random.split(key, num_permutations), cells, x, y, u, sizes)

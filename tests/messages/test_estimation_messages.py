@@ -37,7 +37,7 @@ def test_what_is_right_is_not_refused(name):
 def test_method_and_base(name):
     methods = "'plug_in', 'miller_madow', 'grassberger', 'chao_shen', 'james_stein'"
     refused(ValueError, f"method must be one of {methods}, got 'jackknife'", name, method="jackknife")
-    refused(ValueError, "base must be greater than 1", name, base=1)
+    refused(ValueError, "base must be a number greater than 1 (None for nats, 2 for bits), got 1", name, base=1)
 
 
 @pytest.mark.parametrize(("name", "axes"), [(OF_COUNTS[0], "k"), (OF_COUNTS[1], "x, y")])
@@ -84,7 +84,7 @@ def test_bootstrap():
     message = "data must hold arrays of one length, at least 1, got lengths "
     refused(ValueError, message + "[2, 3]", "bootstrap", data=(X, X[:2]))
     refused(ValueError, message + "[0]", "bootstrap", data=X[:0])
-    refused(TypeError, "statistic must give floats, got dtype int32", "bootstrap", data=X, statistic=jnp.sum)
+    refused(TypeError, "statistic must return floats, got dtype int32", "bootstrap", data=X, statistic=jnp.sum)
 
 
 def test_layers():
