@@ -227,7 +227,7 @@ class SweepResult(NamedTuple):
 
 
 def _along_problems(values: Float[ArrayLike, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
-    return jnp.reshape(values, (-1, *[1] * (len(AXES) - 1)))
+    return jnp.asarray(values).reshape(-1, *[1] * (len(AXES) - 1))
 
 
 def sweep(
@@ -313,12 +313,12 @@ def _all_devices() -> Mesh:
 def _as_problems(problems: Sequence[Problem]) -> list[Problem]:
     """Checked problems, whose codes have the default integer type."""
     if isinstance(problems, Problem) or not isinstance(problems, Sequence):
-        raise TypeError(f"problems must be a sequence of Problem, such as [problem], got a {type(problems).__name__}")
+        raise TypeError(f"problems must be a sequence of Problem, such as [problem], got {type(problems).__name__}")
     if not problems:
         raise ValueError("problems must hold at least one problem, got none")
     for i, problem in enumerate(problems):
         if not isinstance(problem, Problem):
-            raise TypeError(f"problems must be a sequence of Problem, got a {type(problem).__name__} at position {i}")
+            raise TypeError(f"problems must be a sequence of Problem, got {type(problem).__name__} at position {i}")
     return [Problem(*_checks.as_problem_arrays(*problem)) for problem in problems]
 
 

@@ -171,7 +171,7 @@ def train(
       ([1, 6, 34, 200], True)
     """
     if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a Problem, got a {type(problem).__name__}")
+        raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
     problem = Problem(*_checks.as_problem_arrays(*problem))
     length, max_length = _as_length(length, config.max_length)
     config = dataclasses.replace(config, max_length=max_length)

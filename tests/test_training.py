@@ -1,6 +1,7 @@
 """One training run: its data, its batches, its steps, and the exact decomposition of its risk."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -24,10 +25,10 @@ def data_of(problem, length, batch_size=32, max_length=None, seed=0):
     return training._draw_data(jax.random.key(seed), problem, jnp.asarray(length), config), config
 
 
-def batch_function(problem, data, config):
-    """From a step to its batch."""
+@functools.partial(jax.jit, static_argnames="config")
+def batch_at(t, problem, data, config):
     batches = training._batches(jax.random.key(0), problem, data, config)
-    return jax.jit(lambda t: batches.at(batches.prepare(t // training._STEPS_PER_DRAW), t))
+    return batches.at(batches.prepare(t // training._STEPS_PER_DRAW), t)
 
 
 @pytest.mark.parametrize("encoder", ["identity", "sufficient", "biased"])
@@ -70,12 +71,10 @@ def test_data_of_length_n_are_a_prefix_of_those_of_length_2n_and_do_not_depend_o
 def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     problem = source.problem(encoder)  # "identity" goes sample by sample, "biased" by counts
     data, config = data_of(problem, length, max_length=130)
-    batch_at = batch_function(problem, data, config)
     num_batches = -(-length // 32)
-    assert int(data.num_batches) == num_batches
     sizes, total = [], np.zeros((problem.features.shape[0], 4))
     for t in range(num_batches):
-        rows, weights = (np.asarray(a, np.float64) for a in batch_at(t))
+        rows, weights = (np.asarray(a, np.float64) for a in batch_at(t, problem, data, config))
         assert weights.sum() == pytest.approx(1, rel=1e-5)
         size = round(1 / weights[weights > 0].min()) if encoder == "identity" else None
         codes = (rows[:, None] == np.asarray(problem.features)[None]).all(-1).argmax(1)
@@ -88,7 +87,8 @@ def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     np.add.at(counts, (np.asarray(data.codes)[:length], np.asarray(data.targets)[:length]), 1)
     np.testing.assert_allclose(total, counts, atol=1e-4)
     for t in range(num_batches):  # the next epoch is the same
-        np.testing.assert_array_equal(batch_at(t).weights, batch_at(t + num_batches).weights)
+        now, later = (batch_at(step, problem, data, config) for step in (t, t + num_batches))
+        np.testing.assert_array_equal(now.weights, later.weights)
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "replacement"])
@@ -109,8 +109,7 @@ def test_replacement_draws_every_sample_and_only_those(source):
     problem = source.problem("identity")
     data, config = data_of(problem, 20, max_length=64)
     config = dataclasses.replace(config, sampling="replacement")
-    batch_at = batch_function(problem, data, config)
-    drawn = np.concatenate([np.asarray(batch_at(t).rows) for t in range(40)])
+    drawn = np.concatenate([np.asarray(batch_at(t, problem, data, config).rows) for t in range(40)])
     seen = {tuple(row) for row in drawn}
     assert seen == {tuple(row) for row in np.asarray(problem.features)[np.asarray(data.codes)[:20]]}
 
@@ -135,9 +134,9 @@ def test_the_number_of_evaluations_changes_no_step(source, sampling):
 def test_no_two_steps_draw_the_same_batch(source):
     problem = source.problem("identity")
     data, config = data_of(problem, 64)
-    batch_at = batch_function(problem, data, dataclasses.replace(config, sampling="replacement"))
-    weights = [np.asarray(batch_at(t).rows) for t in range(training._STEPS_PER_DRAW - 3, training._STEPS_PER_DRAW + 3)]
-    assert len({rows.tobytes() for rows in weights}) == 6
+    config = dataclasses.replace(config, sampling="replacement")
+    steps = range(training._STEPS_PER_DRAW - 3, training._STEPS_PER_DRAW + 3)
+    assert len({np.asarray(batch_at(t, problem, data, config).rows).tobytes() for t in steps}) == 6
 
 
 def test_one_step_of_gradient_descent(source):
