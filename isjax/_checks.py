@@ -11,7 +11,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.core
@@ -129,12 +129,19 @@ def check_integer(value: int, name: str, *, at_least: int = 1) -> int:
 
 
 def as_sequence(values: object, name: str, *, such_as: str) -> tuple[Any, ...]:
-    """The values of a sequence that is not empty."""
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+    """The values of a sequence, or of an array with one axis, that is not empty."""
+    if not is_sequence(values):
         raise TypeError(f"{name} must be a sequence, such as {such_as}, got {values!r}")
     if not len(values):
         raise ValueError(f"{name} must name at least one value, got none")
-    return tuple(values)
+    return tuple(np.asarray(values)) if isinstance(values, jax.Array) else tuple(values)
+
+
+def is_sequence(values: object) -> TypeGuard[Sequence[Any]]:
+    """Whether these are several values: a sequence that is not a string, or an array with axes."""
+    if isinstance(values, np.ndarray | jax.Array):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str)
 
 
 def as_widths(widths: Sequence[int]) -> tuple[int, ...]:

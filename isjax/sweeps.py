@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
-from isjax._typing import Array, Float, Int, Key, Real
+from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
 from isjax.entropies import conditional_entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
@@ -34,7 +34,7 @@ AXES = ("problem", "network", "batch_size", "learning_rate", "length", "seed", "
 
 
 class _Converted:
-    """The default of a dataclass field whose values are converted, and thereby checked, when the instance is made."""
+    """A dataclass field (a descriptor) whose values are checked and converted when an instance is made."""
 
     def __init__(self, default: object, convert: Callable[[Any], object]) -> None:
         self.default, self.convert = default, convert
@@ -56,7 +56,7 @@ def _converted(default: object, convert: Callable[[Any], object]) -> Any:  # noq
 def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401  (what a user gives)
     networks = _checks.as_sequence(hidden, "hidden", such_as="((32,), (64, 64))")
     for widths in networks:
-        if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray):
+        if not _checks.is_sequence(widths):
             raise TypeError(
                 f"hidden must hold a sequence of widths for each network, such as (({widths},),), got {widths!r}"
             )
@@ -75,6 +75,8 @@ def _as_batch_sizes(batch_sizes: Any) -> tuple[int, ...]:  # noqa: ANN401
 
 def _as_learning_rates(rates: Any) -> tuple[float, ...]:  # noqa: ANN401
     values = _checks.as_sequence(rates, "learning_rates", such_as="(0.1,)")
+    if not all(isinstance(rate, int | float | np.integer | np.floating) for rate in values):
+        raise TypeError(f"learning_rates must hold numbers, got {rates!r}")
     _checks.check_positive(np.asarray(values, float), "learning_rates")
     return tuple(float(rate) for rate in values)
 
@@ -224,8 +226,8 @@ class SweepResult(NamedTuple):
         return jnp.take_along_axis(least, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
 
 
-def _along_problems(values: Float[Array, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
-    return jnp.reshape(values, (-1, *[1] * (len(AXES) - 1)))
+def _along_problems(values: Float[ArrayLike, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
+    return jnp.asarray(values).reshape(-1, *[1] * (len(AXES) - 1))
 
 
 def sweep(
@@ -311,12 +313,12 @@ def _all_devices() -> Mesh:
 def _as_problems(problems: Sequence[Problem]) -> list[Problem]:
     """Checked problems, whose codes have the default integer type."""
     if isinstance(problems, Problem) or not isinstance(problems, Sequence):
-        raise TypeError(f"problems must be a sequence of Problem, such as [problem], got a {type(problems).__name__}")
+        raise TypeError(f"problems must be a sequence of Problem, such as [problem], got {type(problems).__name__}")
     if not problems:
         raise ValueError("problems must hold at least one problem, got none")
     for i, problem in enumerate(problems):
         if not isinstance(problem, Problem):
-            raise TypeError(f"problems must be a sequence of Problem, got a {type(problem).__name__} at position {i}")
+            raise TypeError(f"problems must be a sequence of Problem, got {type(problem).__name__} at position {i}")
     return [Problem(*_checks.as_problem_arrays(*problem)) for problem in problems]
 
 
@@ -397,7 +399,7 @@ def _sweep_program(
     key: Array, problems: Problem, spec: SweepSpec, widths: Sequence[int], batch_size: int, mesh: Mesh
 ) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    network, config = MLP(tuple(widths), num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
+    network, config = MLP(widths, num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
     size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, widths)
     chunks, position = _share_out(grid, size, mesh.devices.size)

@@ -12,13 +12,14 @@ batch size.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import PyTree
 
 from isjax import _checks
 from isjax._typing import Array, Float, Int, Key, Real, ScalarFloat, ScalarInt
@@ -170,9 +171,10 @@ def train(
       ([1, 6, 34, 200], True)
     """
     if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a Problem, got a {type(problem).__name__}")
+        raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
     problem = Problem(*_checks.as_problem_arrays(*problem))
-    config = dataclasses.replace(config, max_length=_max_length(length, config.max_length))
+    length, max_length = _as_length(length, config.max_length)
+    config = dataclasses.replace(config, max_length=max_length)
     try:
         hash(network)
     except TypeError as error:
@@ -180,19 +182,19 @@ def train(
     return _train(key, problem, length, learning_rate, network=network, config=config)
 
 
-def _max_length(length: int | ScalarInt, max_length: int | None) -> int:
-    """The bound on a length, which is checked."""
+def _as_length(length: int | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:
+    """The length, a Python number where it is concrete, and the bound on it."""
     if not jnp.issubdtype(jnp.result_type(length), jnp.integer):
         raise TypeError(f"length must be an integer, got {length!r}")
     if not _checks.is_concrete(length):
         if max_length is None:
             raise TypeError("length is being traced: give TrainConfig a max_length")
-        return max_length
-    known = int(np.asarray(length))
-    bound = max(known, 1) if max_length is None else max_length
-    if not 1 <= known <= bound:
-        raise ValueError(f"length must lie in 1…{bound}, got {known}")
-    return bound
+        return length, max_length
+    length = int(np.asarray(length))
+    max_length = max(length, 1) if max_length is None else max_length
+    if not 1 <= length <= max_length:
+        raise ValueError(f"length must lie in 1…{max_length}, got {length}")
+    return length, max_length
 
 
 class _Data(NamedTuple):
@@ -210,7 +212,7 @@ class _Batch(NamedTuple):
     weights: Float[Array, "r y"]
 
 
-_STEPS_A_RUN = 64
+_STEPS_PER_DRAW = 64
 
 
 @jax.jit(inline=True, static_argnames=("network", "config"))
@@ -225,27 +227,27 @@ def _train(
     schedule = _SCHEDULES[config.schedule]
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
-    def log_probabilities(params: Any, rows: Array) -> Array:  # noqa: ANN401  (the network's own tree)
+    def log_probabilities(params: PyTree, rows: Array) -> Array:
         return jax.nn.log_softmax(jnp.asarray(network.apply(params, rows)))
 
-    def loss(params: Any, batch: _Batch) -> Array:  # noqa: ANN401
+    def loss(params: PyTree, batch: _Batch) -> Array:
         return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))
 
-    def step(prepared: Array | None, t: Array, params: Any) -> Any:  # noqa: ANN401
+    def step(prepared: PyTree, t: Array, params: PyTree) -> PyTree:
         gradient = jax.grad(loss)(params, batches.at(prepared, t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
         optimizer = optax.sgd(learning_rate * schedule(progress))
         updates, _ = optimizer.update(gradient, optimizer.init(params), params)
         return optax.apply_updates(params, updates)
 
-    def segment(params: Any, bounds: tuple[Array, Array]) -> tuple[Any, Array]:  # noqa: ANN401
+    def segment(params: PyTree, bounds: tuple[Array, Array]) -> tuple[PyTree, Array]:
         start, stop = bounds
 
-        def run(i: Array, params: Any) -> Any:  # noqa: ANN401
-            first, last = jnp.maximum(start, i * _STEPS_A_RUN), jnp.minimum(stop, (i + 1) * _STEPS_A_RUN)
+        def steps_of_draw(i: Array, params: PyTree) -> PyTree:
+            first, last = jnp.maximum(start, i * _STEPS_PER_DRAW), jnp.minimum(stop, (i + 1) * _STEPS_PER_DRAW)
             return jax.lax.fori_loop(first, last, partial(step, batches.prepare(i)), params)
 
-        params = jax.lax.fori_loop(start // _STEPS_A_RUN, -(-stop // _STEPS_A_RUN), run, params)
+        params = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, params)
         with jax.default_matmul_precision("highest"):
             return params, log_probabilities(params, problem.features)
 
@@ -291,7 +293,7 @@ class _FixedBatches(NamedTuple):
     small: Int[Array, ""]
     num_larger: Int[Array, ""]
     tables: Float[Array, "batch u y"] | None
-    """Weights of all batches, if they are given by counts."""
+    """The weights of all batches, if they are given by counts."""
 
     @classmethod
     def of(cls, problem: Problem, data: _Data, size: int) -> "_FixedBatches":
@@ -322,24 +324,24 @@ class _FixedBatches(NamedTuple):
 
 
 class _DrawnBatches(NamedTuple):
-    """Batches of samples drawn with replacement, ``_STEPS_A_RUN`` at once: a draw in every step would cost more."""
+    """Batches of samples drawn with replacement, those of ``_STEPS_PER_DRAW`` steps at once, which is faster."""
 
     key: Array
     problem: Problem
     data: _Data
     size: int
 
-    def prepare(self, run: Array) -> Array:
-        """The batches of a run of steps: the indices of their samples, or their weights if they are given by counts."""
-        shape, bound = (_STEPS_A_RUN, self.size), jnp.maximum(self.data.length, 1)
-        indices = jax.random.randint(jax.random.fold_in(self.key, run), shape, 0, bound)
+    def prepare(self, draw: Array) -> Array:
+        """The batches of the steps of one draw: indices of their samples, or their weights if given by counts."""
+        shape, bound = (_STEPS_PER_DRAW, self.size), jnp.maximum(self.data.length, 1)
+        indices = jax.random.randint(jax.random.fold_in(self.key, draw), shape, 0, bound)
         if not _is_counted(self.problem, self.size):
             return indices
         return jax.vmap(lambda index: self._batch(index).weights)(indices)
 
     def at(self, prepared: Array, t: Array) -> _Batch:
         """The batch of step t."""
-        of_step = prepared[t % _STEPS_A_RUN]
+        of_step = prepared[t % _STEPS_PER_DRAW]
         if not _is_counted(self.problem, self.size):
             return self._batch(of_step)
         return _Batch(self.problem.features, of_step)

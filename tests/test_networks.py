@@ -51,7 +51,7 @@ def test_derivatives_of_every_kind_are_those_of_the_formula(x64):
             jax.vmap(gradient, in_axes=(None, 0))(params, x),  # rows without a batch axis
         )
 
-    chex.assert_trees_all_close(of(network.apply), of(formula), atol=1e-12)
+    chex.assert_trees_all_close(*(jax.jit(lambda f=f: of(f))() for f in (network.apply, formula)), atol=1e-12)
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (16, 8)])
@@ -76,5 +76,7 @@ def test_parameters_have_the_dtype_of_the_inputs(x64):
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
 
 
-def test_the_named_networks():
+def test_the_named_networks_and_widths_given_as_a_list():
     assert [network(4).hidden for network in (isjax.MLP32, isjax.MLP256, isjax.MLP1024)] == [(32,), (256,), (1024,)]
+    assert isjax.MLP([8, 4], num_classes=3) == isjax.MLP((8, 4), num_classes=3)
+    assert hash(isjax.MLP([8], num_classes=3)) == hash(isjax.MLP((8,), num_classes=3))

@@ -1,6 +1,8 @@
-"""A sweep is all of its members at once: same numbers, one call, no retracing, every device."""
+"""A sweep trains all members of a grid: the numbers of ``train``, one call, no retracing, every device."""
 
 import dataclasses
+import json
+import pickle
 
 import chex
 import jax
@@ -12,10 +14,8 @@ from jax.sharding import Mesh
 import isjax
 from isjax import sweeps
 
-sweep = jax.jit(isjax.sweep, static_argnames="mesh")
-
 SPEC = isjax.SweepSpec(
-    hidden=((8,), (160,), (6, 5)),
+    hidden=((160,), (6, 5)),
     lengths=(16, 100),
     batch_sizes=(8, 32),
     learning_rates=(0.1, 0.3),
@@ -23,6 +23,8 @@ SPEC = isjax.SweepSpec(
     num_steps=40,
     num_evals=4,
 )
+NARROW = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(32,), num_seeds=5)
+SMALL = dataclasses.replace(SPEC, hidden=((4,),), batch_sizes=(8,), num_steps=5)
 
 
 def source_of(discrimination, seed=0):
@@ -42,30 +44,47 @@ def problems():
 
 @pytest.fixture(scope="module")
 def result(problems):
-    return sweep(jax.random.key(1), problems, SPEC)
+    return isjax.sweep(jax.random.key(1), problems, SPEC)
 
 
 def test_the_axes_are_those_of_the_grid(result):
-    chex.assert_tree_shape_prefix(result, (6, 3, 2, 2, 2, 3, 4))
+    assert isjax.sweeps.AXES == ("problem", "network", "batch_size", "learning_rate", "length", "seed", "evaluation")
+    assert {a.shape for a in (result.decoder_error, result.train_loss, result.steps)} == {(6, 2, 2, 2, 2, 3, 4)}
+    assert result.conditional_entropy.shape == result.encoder_bias.shape == (6,)
     assert result.steps[..., -1].min() == result.steps[..., -1].max() == 40
-    np.testing.assert_array_equal(result.risk, result.conditional_entropy + result.excess_risk)
 
 
 def test_bias_and_entropy_are_those_of_the_problem_and_no_part_is_negative(problems, result):
-    for i, problem in enumerate(problems):
-        loss = isjax.mutual_information_loss(problem.joint, problem.codes)
-        np.testing.assert_allclose(result.encoder_bias[i], jnp.full(result.steps.shape[1:], loss), atol=1e-6)
-        h = isjax.conditional_entropy(problem.joint)
-        np.testing.assert_allclose(result.conditional_entropy[i], jnp.full(result.steps.shape[1:], h), rtol=1e-5)
+    loss = [isjax.mutual_information_loss(problem.joint, problem.codes) for problem in problems]
+    np.testing.assert_allclose(result.encoder_bias, loss, atol=1e-6)
+    entropy = [isjax.conditional_entropy(problem.joint) for problem in problems]
+    np.testing.assert_allclose(result.conditional_entropy, entropy, rtol=1e-5)
     assert all((np.asarray(part) >= 0).all() for part in result)
     assert np.isfinite(result.risk).all()
 
 
-@pytest.mark.parametrize("member", [(0, 0, 0, 0, 0, 0), (1, 0, 1, 1, 1, 2), (2, 1, 0, 1, 0, 1), (5, 2, 1, 0, 1, 2)])
+def test_derived_risks_are_those_of_their_definitions():
+    """The best rate is the one whose least excess risk is least in the mean over seeds; NaN is left out."""
+    random, shape = np.random.default_rng(0), (2, 3, 2, 4, 2, 5, 6)
+    error = random.exponential(size=shape)
+    error[random.random(shape) < 0.2] = np.nan  # a run that diverged
+    entropy, bias = np.array([0.3, 0.4]), np.array([0.1, 0.0])
+    result = isjax.SweepResult(entropy, bias, error, error, np.ones(shape, int))
+    best = np.empty((2, 3, 2, 2, 5))
+    for p in range(2):
+        np.testing.assert_allclose(result.excess_risk[p], bias[p] + error[p], rtol=1e-6)
+        np.testing.assert_allclose(result.risk[p], entropy[p] + bias[p] + error[p], rtol=1e-6)
+        for n, b, i in np.ndindex(3, 2, 2):
+            runs = bias[p] + np.nanmin(error[p, n, b, :, i], axis=-1)
+            best[p, n, b, i] = min(runs, key=lambda seeds: np.nanmean(seeds))
+    np.testing.assert_allclose(result.best_excess_risk, best, rtol=1e-6)
+
+
+@pytest.mark.parametrize("member", [(0, 0, 0, 0, 0, 0), (1, 1, 1, 1, 1, 2), (5, 0, 1, 0, 1, 1)])
 def test_a_member_is_one_training_run(problems, result, member):
     p, w, b, r, n, s = member
     config = isjax.TrainConfig(batch_size=SPEC.batch_sizes[b], num_steps=40, num_evals=4)
-    network = isjax.MLP(tuple(SPEC.hidden[w]), num_classes=4)
+    network = isjax.MLP(SPEC.hidden[w], num_classes=4)
     key = jax.random.fold_in(jax.random.key(1), s)
     trace = isjax.train(key, problems[p], SPEC.lengths[n], SPEC.learning_rates[r], network=network, config=config)
     np.testing.assert_allclose(result.decoder_error[member], trace.risk.decoder_error, atol=1e-5)
@@ -78,61 +97,68 @@ def test_a_member_is_one_training_run(problems, result, member):
 
 def test_a_members_numbers_do_not_depend_on_its_grid(problems, result):
     part = dataclasses.replace(SPEC, hidden=((160,),), lengths=(100,), batch_sizes=(32,), num_seeds=2)
-    alone = sweep(jax.random.key(1), [problems[4]], part)
-    inside = jax.tree.map(lambda a: a[4:5, 1:2, 1:2, :, 1:2, :2], result)
+    alone = isjax.sweep(jax.random.key(1), [problems[4]], part)
+    inside = jax.tree.map(lambda a: a[4:5, :1, 1:2, :, 1:2, :2] if a.ndim > 1 else a[4:5], result)
     chex.assert_trees_all_close(alone, inside, atol=1e-5)
 
 
-def test_nothing_retraces_when_only_values_change(problems):
-    traces = []
-
-    @jax.jit
-    def counted(key, problems, spec):
-        traces.append(1)
-        return isjax.sweep(key, problems, spec)
-
-    spec = dataclasses.replace(SPEC, hidden=((4,),), batch_sizes=(8,), num_steps=5)
-    first = counted(jax.random.key(0), problems, spec)
-    other = dataclasses.replace(spec, lengths=(50, 100), learning_rates=(0.01, 0.02))
-    counted(jax.random.key(0), problems, other)
-    counted(jax.random.key(5), problems, spec)
-    counted(jax.random.key(0), problems_of(0.6, seed=9) + problems_of(0.1, seed=8), spec)
-    again = counted(jax.random.key(0), problems, spec)
+def test_nothing_is_traced_when_only_values_change_and_the_new_values_are_used(problems, monkeypatch):
+    traces, groups_of = [], sweeps.problem_groups
+    monkeypatch.setattr(sweeps, "problem_groups", lambda *args: traces.append(1) or groups_of(*args))
+    first = isjax.sweep(jax.random.key(0), problems, SMALL)
     assert len(traces) == 1
-    chex.assert_trees_all_equal(first, again)
-    counted(jax.random.key(0), problems, dataclasses.replace(spec, lengths=(50, 120)))  # a longer longest length
+    for changed, same in (({"lengths": (50, 100)}, slice(1, 2)), ({"learning_rates": (0.01, 0.02)}, slice(0, 0))):
+        other = isjax.sweep(jax.random.key(0), problems, dataclasses.replace(SMALL, **changed))
+        assert not np.allclose(first.decoder_error, other.decoder_error)
+        kept, moved = (result.decoder_error[:, :, :, :, same] for result in (first, other))
+        np.testing.assert_allclose(kept, moved, atol=1e-5)
+    assert not np.allclose(isjax.sweep(jax.random.key(5), problems, SMALL).decoder_error, first.decoder_error)
+    isjax.sweep(jax.random.key(0), problems_of(0.6, seed=9) + problems_of(0.1, seed=8), SMALL)
+    chex.assert_trees_all_equal(first, isjax.sweep(jax.random.key(0), tuple(problems), SMALL))
+    assert len(traces) == 1
+    isjax.sweep(jax.random.key(0), problems, dataclasses.replace(SMALL, lengths=(50, 120)))  # a longer longest length
     assert len(traces) == 2
 
 
-def test_values_that_change_without_retracing_are_heeded(problems):
-    spec = dataclasses.replace(SPEC, hidden=((4,),), batch_sizes=(8,), num_steps=5)
-    for changed in (
-        dataclasses.replace(spec, lengths=(50, 100), learning_rates=(0.1, 0.3)),
-        dataclasses.replace(spec, learning_rates=(0.01, 0.02)),
-    ):
-        kept, moved = (sweep(jax.random.key(0), problems, s) for s in (spec, changed))
-        assert not np.allclose(kept.decoder_error, moved.decoder_error)
-        same = slice(1, 2) if changed.lengths != spec.lengths else slice(0, 0)
-        np.testing.assert_allclose(
-            kept.decoder_error[:, :, :, :, same], moved.decoder_error[:, :, :, :, same], atol=1e-5
-        )
+def test_a_sweep_is_the_same_under_the_callers_jit_and_compiled_apart(problems):
+    of_one = problems[1:2]
+    eager = isjax.sweep(jax.random.key(0), of_one, SMALL)
+    jitted = jax.jit(isjax.sweep)(jax.random.key(0), of_one, SMALL)
+    apart = sweeps.compile_sweep(jax.random.key(0), of_one, SMALL)()
+    chex.assert_trees_all_close(eager, jitted, atol=1e-6)
+    chex.assert_trees_all_equal(eager, apart)
 
 
-def test_devices_share_the_members_and_change_no_number(problems):
+def test_parts_of_a_grid_share_a_program_and_give_its_numbers(problems, monkeypatch):
+    traces, groups_of = [], sweeps.problem_groups
+    monkeypatch.setattr(sweeps, "problem_groups", lambda *args: traces.append(1) or groups_of(*args))
+    key, of_one = jax.random.key(0), problems[1:2]
+    whole = isjax.sweep(key, of_one, SMALL)
+    traces.clear()
+    for rate, length in np.ndindex(2, 2):
+        part = SMALL.part(learning_rates=[rate], lengths=[length])
+        assert (part.learning_rates, part.lengths) == ((SMALL.learning_rates[rate],), (SMALL.lengths[length],))
+        inside = whole.decoder_error[:, :, :, rate : rate + 1, length : length + 1]
+        np.testing.assert_allclose(isjax.sweep(key, of_one, part).decoder_error, inside, atol=1e-6)
+    assert len(traces) == 1
+
+
+@pytest.fixture(scope="module")
+def narrow(problems):
+    """On both devices, in chunks of the size that is chosen."""
+    return isjax.sweep(jax.random.key(1), problems[1:3], NARROW)
+
+
+def test_devices_share_the_members_and_change_no_number(problems, narrow):
     assert jax.device_count() == 2
-    spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(32,), num_seeds=5)
-    one, two = (
-        sweep(jax.random.key(1), problems, spec, mesh=Mesh(np.asarray(jax.devices()[:n]), ("device",))) for n in (1, 2)
-    )
-    chex.assert_trees_all_close(jax.device_get(one), jax.device_get(two), atol=1e-6)
+    mesh = Mesh(np.asarray(jax.devices()[:1]), ("device",))
+    one = isjax.sweep(jax.random.key(1), problems[1:3], NARROW, mesh=mesh)
+    chex.assert_trees_all_close(jax.device_get(one), jax.device_get(narrow), atol=1e-6)
 
 
-def test_the_size_of_chunks_changes_no_number(problems):
-    spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(32,))
-    chosen, given = (sweep(jax.random.key(1), problems, dataclasses.replace(spec, chunk_size=n)) for n in (None, 7))
-    chex.assert_trees_all_close(chosen, given, atol=1e-6)
-    with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
-        dataclasses.replace(spec, chunk_size=0)
+def test_the_size_of_chunks_changes_no_number(problems, narrow):
+    given = isjax.sweep(jax.random.key(1), problems[1:3], dataclasses.replace(NARROW, chunk_size=7))
+    chex.assert_trees_all_close(given, narrow, atol=1e-6)
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])
@@ -154,7 +180,7 @@ def test_chunks_hold_every_member_once_and_one_length_each(grid, size, num_devic
 
 def test_with_epochs_the_trip_count_follows_the_length(problems):
     spec = isjax.SweepSpec(hidden=((8,),), lengths=(10, 64, 100), num_seeds=1, num_epochs=5, num_evals=2)
-    steps = sweep(jax.random.key(0), problems[:1], spec).steps
+    steps = isjax.sweep(jax.random.key(0), problems[:1], spec).steps
     assert steps[0, 0, 0, 0, :, 0, -1].tolist() == [5, 10, 20]
 
 
@@ -170,17 +196,43 @@ def test_problems_are_grouped_only_where_a_program_can_serve_them_all():
 def test_the_spec_is_a_tree_of_lengths_and_learning_rates():
     leaves, structure = jax.tree.flatten(SPEC)
     assert leaves == [16, 100, 0.1, 0.3]
-    assert jax.tree.unflatten(structure, leaves) == SPEC
+    assert jax.tree.unflatten(structure, leaves) == dataclasses.replace(SPEC, max_length=100)
     assert hash(SPEC) == hash(dataclasses.replace(SPEC))
-    assert dataclasses.replace(SPEC, lengths=(7,)).max_length == 7
-    assert isjax.SweepSpec(hidden=[[8]], lengths=[4, 5], num_steps=20).lengths == (4, 5)
+    assert dataclasses.replace(SPEC, lengths=(7,)).longest == 7
+    assert dataclasses.replace(SPEC, max_length=128).longest == 128
+    assert pickle.loads(pickle.dumps(SPEC)) == SPEC
+
+
+def test_the_fields_of_a_spec_are_tuples_of_python_numbers_whatever_sequences_are_given():
+    options = {"num_steps": 20, "num_seeds": 2}
+    expected = isjax.SweepSpec(
+        hidden=((8,), ()), lengths=(4, 5), batch_sizes=(3,), learning_rates=(1.0, 2.0), **options
+    )
+    of_lists = isjax.SweepSpec(hidden=[[8], []], lengths=[4, 5], batch_sizes=[3], learning_rates=[1, 2], **options)
+    assert expected == of_lists
+    fields = dataclasses.asdict(of_lists)
+    assert isjax.SweepSpec(**json.loads(json.dumps(fields))) == expected
+
+
+@pytest.mark.parametrize(
+    ("hidden", "names", "widths"),
+    [
+        (((32,), (64, 64)), ("32", "64,64"), (32, 64)),
+        (((32,), (64, 32)), ("32", "64,32"), None),
+        (((), (8,)), ("linear", "8"), None),
+    ],
+)
+def test_names_and_widths_of_networks(hidden, names, widths):
+    spec = isjax.SweepSpec(hidden=hidden, num_steps=20)
+    assert spec.network_names == names
+    assert spec.widths == widths
 
 
 def test_the_null_without_discrimination_nothing_is_to_be_seen():
     spec = isjax.SweepSpec(hidden=((32,),), lengths=(256, 8192), num_seeds=4, num_steps=1500, schedule="linear")
-    result = sweep(jax.random.key(0), problems_of(0.0), spec)
+    result = isjax.sweep(jax.random.key(0), problems_of(0.0), spec)
     assert float(result.encoder_bias.max()) < 1e-9
-    short, long = np.asarray(result.excess_risk).min(-1).mean(-1)[:, 0, 0, 0].T
+    short, long = np.asarray(result.best_excess_risk).mean(-1)[:, 0, 0].T
     assert (long < 0.01).all()
     assert (long < short).all()
 
@@ -189,9 +241,9 @@ def test_the_study_the_biased_encoder_stops_at_its_loss_and_the_sufficient_one_l
     spec = isjax.SweepSpec(hidden=((32,),), lengths=(128, 512, 4096), num_seeds=4, num_steps=2000, schedule="linear")
     source = isjax.sparse_source(jax.random.key(3), num_inputs=10, num_relevant=3, num_classes=4, discrimination=0.8)
     made = [source.problem(encoder) for encoder in ("identity", "sufficient", "biased")]
-    result = sweep(jax.random.key(0), made, spec)
-    identity, sufficient, biased = np.asarray(result.excess_risk).min(-1).mean(-1)[:, 0, 0, 0]
-    loss = float(result.encoder_bias[2].max())
+    result = isjax.sweep(jax.random.key(0), made, spec)
+    identity, sufficient, biased = np.asarray(result.best_excess_risk).mean(-1)[:, 0, 0]
+    loss = float(result.encoder_bias[2])
     assert loss <= biased[-1] <= 1.15 * loss
     assert sufficient[0] < 0.1 < identity[1]  # a quarter of the data
     assert sufficient[-1] < 0.05 * loss

@@ -1,6 +1,7 @@
-"""One member: its data, its batches, its steps, and the exact split of its risk."""
+"""One training run: its data, its batches, its steps, and the exact decomposition of its risk."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -20,14 +21,14 @@ def source():
 
 
 def data_of(problem, length, batch_size=32, max_length=None, seed=0):
-    config = isjax.TrainConfig(num_steps=1, num_evals=1, batch_size=batch_size, max_length=max_length)
-    return training._draw_data(jax.random.key(seed), problem, length, config), config
+    config = isjax.TrainConfig(num_steps=1, num_evals=1, batch_size=batch_size, max_length=max_length or length)
+    return training._draw_data(jax.random.key(seed), problem, jnp.asarray(length), config), config
 
 
-def batch_function(problem, data, config):
-    """From a step to its batch."""
-    run_of = training._batches(jax.random.key(0), problem, data, config)
-    return lambda t: run_of(jnp.asarray(t // training._STEPS_A_RUN))(jnp.asarray(t))
+@functools.partial(jax.jit, static_argnames="config")
+def batch_at(t, problem, data, config):
+    batches = training._batches(jax.random.key(0), problem, data, config)
+    return batches.at(batches.prepare(t // training._STEPS_PER_DRAW), t)
 
 
 @pytest.mark.parametrize("encoder", ["identity", "sufficient", "biased"])
@@ -70,12 +71,10 @@ def test_data_of_length_n_are_a_prefix_of_those_of_length_2n_and_do_not_depend_o
 def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     problem = source.problem(encoder)  # "identity" goes sample by sample, "biased" by counts
     data, config = data_of(problem, length, max_length=130)
-    batch_at = batch_function(problem, data, config)
     num_batches = -(-length // 32)
-    assert int(data.num_batches) == num_batches
     sizes, total = [], np.zeros((problem.features.shape[0], 4))
     for t in range(num_batches):
-        rows, weights = (np.asarray(a, np.float64) for a in batch_at(t))
+        rows, weights = (np.asarray(a, np.float64) for a in batch_at(t, problem, data, config))
         assert weights.sum() == pytest.approx(1, rel=1e-5)
         size = round(1 / weights[weights > 0].min()) if encoder == "identity" else None
         codes = (rows[:, None] == np.asarray(problem.features)[None]).all(-1).argmax(1)
@@ -88,32 +87,35 @@ def test_fixed_batches_partition_the_data_evenly(source, length, encoder):
     np.add.at(counts, (np.asarray(data.codes)[:length], np.asarray(data.targets)[:length]), 1)
     np.testing.assert_allclose(total, counts, atol=1e-4)
     for t in range(num_batches):  # the next epoch is the same
-        np.testing.assert_array_equal(batch_at(t).weights, batch_at(t + num_batches).weights)
+        now, later = (batch_at(step, problem, data, config) for step in (t, t + num_batches))
+        np.testing.assert_array_equal(now.weights, later.weights)
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "replacement"])
-def test_counts_and_samples_take_the_same_step(source, sampling, monkeypatch):
+def test_counts_and_samples_take_the_same_step(source, sampling):
     problem = source.problem("sufficient")
+    num_codes = problem.features.shape[0]
+    padded = problem._replace(features=jnp.pad(problem.features, ((0, 33 - num_codes), (0, 0))))
     config = isjax.TrainConfig(num_steps=40, num_evals=4, sampling=sampling)
-    runs = []
-    for counted in (True, False):
-        monkeypatch.setattr(training, "_is_counted", lambda *_, counted=counted: counted)
-        runs.append(isjax.train(jax.random.key(3), problem, 150, 0.2, network=NETWORK, config=config))
-    chex.assert_trees_all_close(*runs, atol=1e-5)
+    assert [training._is_counted(p, config.batch_size) for p in (problem, padded)] == [True, False]
+    counted, sampled = (
+        isjax.train(jax.random.key(3), p, 150, 0.2, network=NETWORK, config=config) for p in (problem, padded)
+    )
+    sampled = sampled._replace(log_decoder=sampled.log_decoder[:, :num_codes])
+    chex.assert_trees_all_close(counted, sampled, atol=1e-5)
 
 
 def test_replacement_draws_every_sample_and_only_those(source):
     problem = source.problem("identity")
     data, config = data_of(problem, 20, max_length=64)
     config = dataclasses.replace(config, sampling="replacement")
-    batch_at = batch_function(problem, data, config)
-    drawn = np.concatenate([np.asarray(batch_at(t).rows) for t in range(40)])
+    drawn = np.concatenate([np.asarray(batch_at(t, problem, data, config).rows) for t in range(40)])
     seen = {tuple(row) for row in drawn}
     assert seen == {tuple(row) for row in np.asarray(problem.features)[np.asarray(data.codes)[:20]]}
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "replacement"])
-def test_looking_on_more_often_changes_no_step(source, sampling):
+def test_the_number_of_evaluations_changes_no_step(source, sampling):
     problem = source.problem("sufficient")
     often, seldom = (
         isjax.train(
@@ -132,9 +134,9 @@ def test_looking_on_more_often_changes_no_step(source, sampling):
 def test_no_two_steps_draw_the_same_batch(source):
     problem = source.problem("identity")
     data, config = data_of(problem, 64)
-    batch_at = batch_function(problem, data, dataclasses.replace(config, sampling="replacement"))
-    weights = [np.asarray(batch_at(t).rows) for t in range(training._STEPS_A_RUN - 3, training._STEPS_A_RUN + 3)]
-    assert len({rows.tobytes() for rows in weights}) == 6
+    config = dataclasses.replace(config, sampling="replacement")
+    steps = range(training._STEPS_PER_DRAW - 3, training._STEPS_PER_DRAW + 3)
+    assert len({np.asarray(batch_at(t, problem, data, config).rows).tobytes() for t in steps}) == 6
 
 
 def test_one_step_of_gradient_descent(source):
@@ -156,7 +158,7 @@ def test_one_step_of_gradient_descent(source):
 
 @pytest.mark.parametrize(("num_steps", "num_evals"), [(1, 1), (2000, 16), (5, 5), (7, 3), (10**6, 20)])
 def test_evaluation_steps_run_from_the_first_to_the_last_each_once(num_steps, num_evals, transform):
-    steps = np.asarray(transform(lambda n: training.evaluation_steps(n, num_evals))(jnp.asarray(num_steps)))
+    steps = np.asarray(transform(lambda n: training._evaluation_steps(n, num_evals))(jnp.asarray(num_steps)))
     assert steps.shape == (num_evals,)
     assert steps[-1] == num_steps
     assert num_evals == 1 or steps[0] == 1
@@ -169,6 +171,7 @@ def test_epochs_follow_the_length(source):
     for length, last in ((32, 3), (33, 6), (200, 21)):
         trace = isjax.train(jax.random.key(0), problem, length, 0.1, network=NETWORK, config=config)
         assert trace.steps.tolist() == [1, last]
+        assert config.total_steps(length, config.batch_size) == last
 
 
 def test_a_falling_learning_rate_ends_nearer_the_best_decoder(source):
@@ -194,6 +197,42 @@ def test_training_is_a_pure_function_that_maps_over_all_its_arrays(source):
     for i in range(3):
         alone = member(keys[i], int(lengths[i]), float(rates[i]))
         chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], mapped), alone, atol=1e-5)
+
+
+class Counting(isjax.MLP):
+    """A network that counts how often it is traced."""
+
+    traces = 0
+
+    def __call__(self, inputs):
+        Counting.traces += 1
+        return super().__call__(inputs)
+
+
+def test_a_second_call_traces_nothing(source):
+    def calls(max_length, *lengths):
+        config = isjax.TrainConfig(num_steps=4, num_evals=2, max_length=max_length)
+        for i, length in enumerate(lengths):
+            network = Counting((4,), num_classes=4)
+            trace = isjax.train(jax.random.key(i), problem, length, 0.1 * (i + 1), network=network, config=config)
+            assert trace.log_decoder.shape == (2, 8, 4)
+            yield Counting.traces
+
+    problem = source.problem("sufficient")
+    first, same, other, bounded, *others = (*calls(None, 50, 50, 60), *calls(80, 60, 50, np.int64(3), jnp.asarray(80)))
+    assert 0 < first == same < other < bounded
+    assert set(others) == {bounded}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_codes_of_every_integer_type_train_alike(source, dtype):
+    problem = source.problem("identity")  # its 64 codes times 4 classes do not fit in 8 bits
+    config = isjax.TrainConfig(num_steps=4, num_evals=2)
+    expected, narrow = (
+        isjax.train(jax.random.key(1), problem._replace(codes=codes), 100, 0.1, network=NETWORK, config=config)
+        for codes in (problem.codes, np.asarray(problem.codes).astype(dtype))
+    )
+    chex.assert_trees_all_equal(expected, narrow)
 
 
 def test_double_precision_stays_double(x64):

@@ -1,12 +1,18 @@
 """What is refused by the sources, the networks, training and sweeps, and in which words."""
 
+import dataclasses
+import json
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import isjax
+from isjax import sweeps
 from isjax.study import results, runner
+from tests.helpers import refused
 
 SPARSE = {"num_inputs": 4, "num_relevant": 2, "num_classes": 4, "discrimination": 0.8}
 
@@ -141,10 +147,26 @@ def test_configurations(config, options, error, message):
         ({"lengths": (32, 0)}, ValueError, "lengths must be at least 1, got 0"),
         ({"lengths": ()}, ValueError, "lengths must name at least one value, got none"),
         ({"lengths": (32.5,)}, TypeError, "lengths must be an integer, got 32.5"),
-        ({"batch_sizes": (0,)}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"lengths": 64}, TypeError, r"lengths must be a sequence, such as \(32, 64\), got 64"),
+        ({"lengths": "64"}, TypeError, r"lengths must be a sequence, such as \(32, 64\), got '64'"),
+        ({"lengths": (32, 64), "max_length": 63}, ValueError, "lengths must be at most max_length=63, got 64"),
+        ({"max_length": 0}, ValueError, "max_length must be at least 1, got 0"),
+        ({"chunk_size": 0}, ValueError, "chunk_size must be at least 1, got 0"),
+        ({"batch_sizes": (0,)}, ValueError, "batch_sizes must be at least 1, got 0"),
+        ({"batch_sizes": 32}, TypeError, r"batch_sizes must be a sequence, such as \(32,\), got 32"),
         ({"batch_sizes": ()}, ValueError, "batch_sizes must name at least one value"),
         ({"learning_rates": (0.0,)}, ValueError, "learning_rates must be positive and finite, got 0.0"),
         ({"learning_rates": (float("inf"),)}, ValueError, "learning_rates must be positive and finite, got inf"),
+        ({"learning_rates": (0.1, float("nan"))}, ValueError, "learning_rates must be positive and finite, got nan"),
+        ({"learning_rates": 0.1}, TypeError, r"learning_rates must be a sequence, such as \(0.1,\), got 0.1"),
+        ({"learning_rates": ("a",)}, TypeError, r"learning_rates must hold numbers, got \('a',\)"),
+        (
+            {"hidden": (32,)},
+            TypeError,
+            r"hidden must hold a sequence of widths for each network, such as \(\(32,\),\), got 32",
+        ),
+        ({"hidden": 32}, TypeError, r"hidden must be a sequence, such as \(\(32,\), \(64, 64\)\), got 32"),
+        ({"hidden": ((32.5,),)}, TypeError, "hidden must be an integer, got 32.5"),
         ({"hidden": ((32, 0),)}, ValueError, "hidden must be at least 1, got 0"),
         ({"hidden": ()}, ValueError, "hidden must name at least one value"),
         ({"num_seeds": 0}, ValueError, "num_seeds must be at least 1, got 0"),
@@ -155,24 +177,91 @@ def test_specs(options, error, message):
         isjax.SweepSpec(**{"num_steps": 20} | options)
 
 
+def test_specs_of_arrays():
+    options = {"lengths": jnp.array([4, 5]), "learning_rates": np.array([1.0, 2.0]), "hidden": [np.array([8])]}
+    given = isjax.SweepSpec(**options, batch_sizes=np.array([3]), num_steps=20)
+    expected = isjax.SweepSpec(
+        lengths=(4, 5), learning_rates=(1.0, 2.0), hidden=((8,),), batch_sizes=(3,), num_steps=20
+    )
+    assert given == expected
+    assert json.dumps(dataclasses.asdict(given)) == json.dumps(dataclasses.asdict(expected))
+
+
 def test_networks():
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
         isjax.MLP((4,), num_classes=0)
 
 
-def test_training():
-    problem = isjax.sparse_source(jax.random.key(0), **SPARSE).problem("biased")
-    network, key = isjax.MLP32(4), jax.random.key(0)
+def train(problem, length=5, max_length=None, network=None):
+    config = isjax.TrainConfig(num_steps=2, num_evals=1, max_length=max_length)
+    return isjax.train(jax.random.key(0), problem, length, 0.1, network=network or isjax.MLP32(4), config=config)
 
-    def train(length, max_length):
-        config = isjax.TrainConfig(num_steps=2, num_evals=1, max_length=max_length)
-        return isjax.train(key, problem, length, 0.1, network=network, config=config)
 
-    for length, max_length, message in ((0, None, "1…1, got 0"), (33, 32, "1…32, got 33"), (-1, 32, "1…32, got -1")):
-        with pytest.raises(ValueError, match=f"length must lie in {message}"):
-            train(length, max_length)
-    with pytest.raises(TypeError, match="length is being traced: give TrainConfig a max_length"):
-        jax.eval_shape(lambda n: train(n, None), jnp.asarray(3))
+@pytest.fixture(scope="module")
+def problem():
+    return isjax.sparse_source(jax.random.key(0), **SPARSE).problem("biased")
+
+
+@pytest.mark.parametrize(
+    ("length", "max_length", "error", "message"),
+    [
+        (0, None, ValueError, "length must lie in 1…1, got 0"),
+        (33, 32, ValueError, "length must lie in 1…32, got 33"),
+        (-1, 32, ValueError, "length must lie in 1…32, got -1"),
+        (8.0, None, TypeError, "length must be an integer, got 8.0"),
+    ],
+)
+def test_lengths(problem, length, max_length, error, message):
+    refused(error, message, train, problem, length, max_length)
+
+
+def test_a_traced_length_without_a_bound(problem):
+    refused(
+        TypeError,
+        "length is being traced: give TrainConfig a max_length",
+        jax.eval_shape,
+        lambda n: train(problem, n),
+        jnp.asarray(3),
+    )
+
+
+def test_a_network_that_cannot_be_static(problem):
+    class Network(nn.Module):
+        widths: list
+
+        def __call__(self, inputs):
+            return inputs
+
+    refused(TypeError, "network must be hashable, with tuples in place of lists", train, problem, network=Network([1]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"codes": np.full(16, 40)}, ValueError, "codes has code 40, but codes must lie in 0…3"),
+        ({"codes": np.zeros(16)}, TypeError, "codes must hold integer codes, got dtype float64"),
+        ({"codes": np.zeros(8, int)}, ValueError, "codes must have shape (16,), one for each symbol of X, got (8,)"),
+        ({"features": np.zeros((4, 2), int)}, TypeError, "features must hold floating-point numbers, got dtype int"),
+        ({"features": np.zeros((2, 4, 2))}, ValueError, "features must have shape [u, d], got shape (2, 4, 2)"),
+        ({"joint": np.zeros((2, 16, 4))}, ValueError, "joint must have shape [x, y], got shape (2, 16, 4)"),
+    ],
+)
+def test_problems_that_are_inconsistent(problem, changed, error, message):
+    wrong = problem._replace(**changed)
+    refused(error, message, train, wrong)
+    refused(error, message, isjax.sweep, jax.random.key(0), [wrong], isjax.SweepSpec(num_steps=20))
+
+
+def test_what_is_not_a_problem(problem):
+    refused(TypeError, "problem must be a Problem, got dict", train, {"a": problem})
+    spec, key = isjax.SweepSpec(num_steps=20), jax.random.key(0)
+    for wrong, message in (
+        (problem, "problems must be a sequence of Problem, such as [problem], got Problem"),
+        ({"a": problem}, "problems must be a sequence of Problem, such as [problem], got dict"),
+        ([problem, problem.joint], "problems must be a sequence of Problem, got ArrayImpl at position 1"),
+    ):
+        refused(TypeError, message, isjax.sweep, key, wrong, spec)
+        refused(TypeError, message, sweeps.compile_sweep, key, wrong, spec)
 
 
 def test_an_empty_study():
@@ -183,8 +272,7 @@ def test_an_empty_study():
 
 
 def test_names_and_problems_that_differ_in_number():
-    axes = (1,) * 7
-    result = isjax.SweepResult(*(jnp.zeros(axes) for _ in range(5)))
+    result = isjax.SweepResult(jnp.zeros(1), jnp.zeros(1), *(jnp.zeros((1,) * 7) for _ in range(3)))
     with pytest.raises(ValueError, match="there are 1 problems, but 2 names"):
         results.to_dataset(result, ["a", "b"], isjax.SweepSpec(hidden=((8,),), num_steps=20))
 
