@@ -10,6 +10,8 @@ a Python number.
 import dataclasses
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.core
@@ -121,6 +123,30 @@ def check_integer(value: int, name: str, *, at_least: int = 1) -> int:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return int(value)
+
+
+def as_sequence(values: object, name: str, *, such_as: str) -> tuple[Any, ...]:
+    """The values of a sequence that is not empty."""
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise TypeError(f"{name} must be a sequence, such as {such_as}, got {values!r}")
+    if not len(values):
+        raise ValueError(f"{name} must name at least one value, got none")
+    return tuple(values)
+
+
+def as_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """Widths of the hidden layers of a network."""
+    return tuple(check_integer(width, "hidden") for width in widths)
+
+
+def as_problem_arrays(joint: ArrayLike, codes: ArrayLike, features: ArrayLike) -> tuple[Array, Array, Array]:
+    """The arrays of a problem, checked against each other; the codes in the default integer type."""
+    joint, features = as_joint(joint), as_reals(features, "features", axes="u d")
+    if features.ndim != 2:
+        raise ValueError(f"features must have shape [u, d], got shape {features.shape}")
+    if np.shape(codes) != joint.shape[:1]:
+        raise ValueError(f"codes must have shape {joint.shape[:1]}, one for each symbol of X, got {np.shape(codes)}")
+    return joint, as_codes(codes, features.shape[0], "codes"), features
 
 
 def check_steps(max_steps: int | ArrayLike) -> None:

@@ -1,17 +1,18 @@
 """Every member of a grid, trained in one jitted call.
 
-A grid is problems × widths × batch sizes × learning rates × lengths × seeds. Whatever changes a shape (the problem's
-alphabets, the width, the batch size) is unrolled into programs; all else is an axis of members. Members of one length
-train in lock step, a few at a time: so no step is wasted where the number of steps follows the length. These chunks are
-shared out over the devices of a mesh, and every device works through its own, one after another: memory is bounded
-whatever the grid.
+A grid is problems × networks × batch sizes × learning rates × lengths × seeds. Whatever changes a shape (the alphabets
+of the problem, the network, the batch size) is a program of its own within the call; everything else is an axis of
+members. The members of a program are divided into chunks of one length each, so that no step is wasted where the number
+of steps depends on the length. The chunks are distributed over the devices of a mesh; each device trains its chunks one
+after another, and the members of a chunk at once, so that memory does not grow with the grid.
 """
 
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,212 +21,325 @@ from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
 from isjax._typing import Array, Float, Int, Key, Real
+from isjax.entropies import conditional_entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
-from isjax.sufficiency import RiskDecomposition
-from isjax.training import TrainConfig, train
+from isjax.sufficiency import mutual_information_loss
+from isjax.training import SGDOptions, TrainConfig, train
 
-__all__ = ["SweepResult", "SweepSpec", "configure_cpu", "sweep"]
+__all__ = ["AXES", "SweepResult", "SweepSpec", "compile_sweep", "configure_cpu", "problem_groups", "sweep"]
 
-AXES = ("problem", "hidden", "batch_size", "learning_rate", "length", "seed", "evaluation")
+AXES = ("problem", "network", "batch_size", "learning_rate", "length", "seed", "evaluation")
+"""Axes of the arrays of a ``SweepResult``."""
+
+
+class _Converted:
+    """The default of a dataclass field whose values are converted, and thereby checked, when the instance is made."""
+
+    def __init__(self, default: object, convert: Callable[[Any], object]) -> None:
+        self.default, self.convert = default, convert
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> object:
+        return self.default if instance is None else vars(instance)[self.name]
+
+    def __set__(self, instance: object, value: object) -> None:
+        vars(instance)[self.name] = self.convert(value)
+
+
+def _converted(default: object, convert: Callable[[Any], object]) -> Any:  # noqa: ANN401  (the type of its field)
+    return _Converted(default, convert)
+
+
+def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401  (what a user gives)
+    networks = _checks.as_sequence(hidden, "hidden", such_as="((32,), (64, 64))")
+    for widths in networks:
+        if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray):
+            raise TypeError(
+                f"hidden must hold a sequence of widths for each network, such as (({widths},),), got {widths!r}"
+            )
+    return tuple(_checks.as_widths(widths) for widths in networks)
+
+
+def _as_lengths(lengths: Any) -> tuple[int, ...]:  # noqa: ANN401
+    values = _checks.as_sequence(lengths, "lengths", such_as="(32, 64)")
+    return tuple(_checks.check_integer(length, "lengths") for length in values)
+
+
+def _as_batch_sizes(batch_sizes: Any) -> tuple[int, ...]:  # noqa: ANN401
+    values = _checks.as_sequence(batch_sizes, "batch_sizes", such_as="(32,)")
+    return tuple(_checks.check_integer(size, "batch_sizes") for size in values)
+
+
+def _as_learning_rates(rates: Any) -> tuple[float, ...]:  # noqa: ANN401
+    values = _checks.as_sequence(rates, "learning_rates", such_as="(0.1,)")
+    _checks.check_positive(np.asarray(values, float), "learning_rates")
+    return tuple(float(rate) for rate in values)
 
 
 @jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepSpec:
+class SweepSpec(SGDOptions):
     """The grid of a sweep: every combination of its fields is trained, for each problem.
 
-    A pytree: lengths and learning rates are its leaves, so that changing them compiles nothing anew (for as many of
-    them, and the same longest length); the rest is metadata.
+    A pytree whose leaves are the lengths and the learning rates: changing their values compiles nothing anew, if there
+    are equally many and the bound ``max_length`` is the same. A spec that went through ``jit`` has this bound set.
 
     Attributes:
       hidden: Widths of the hidden layers of each network.
-      lengths: How many samples a member learns from.
-      batch_sizes: The most samples that a step sees.
+      lengths: Numbers of samples to train on.
+      batch_sizes: Largest numbers of samples in a batch.
       learning_rates: Learning rates of SGD.
-      num_seeds: How many seeds; members of one seed see the same samples.
-      num_steps: How many SGD steps, whatever the length. Give this or num_epochs.
-      num_epochs: How many passes over the data, of ⌈length / batch size⌉ steps each. Give this or num_steps.
-      num_evals: At how many steps the risk is evaluated, spaced evenly in the logarithm, the last one among them.
-      sampling: Batches that are fixed once, or drawn with replacement at each step.
-      schedule: Whether the learning rate stays constant, or falls to zero on a linear or cosine path.
-      chunk_size: How many members train in lock step on a device; chosen for its kind and the width if None. It changes
-        time and memory, and results by rounding alone.
+      num_seeds: Number of seeds; members of one seed see the same samples.
+      num_steps: Total SGD steps; give exactly one of num_steps, num_epochs.
+      num_epochs: Passes over the data, of ⌈length / batch size⌉ steps each.
+      num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
+        evenly in the logarithm.
+      sampling: Batches that are fixed once, or drawn with replacement in each step.
+      schedule: The learning rate stays constant, or decays to zero on a linear or cosine schedule.
+      max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
+      chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
+        time and memory, and the results only by rounding.
 
     Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if an axis is empty, a value out of its range, or both or neither of ``num_steps`` and ``num_epochs``
-        are given.
+      ValueError: if an axis is empty, or both or neither of ``num_steps`` and ``num_epochs`` are given.
 
     Source:
       arXiv:2405.20452, the numerical study: widths, data lengths, batch sizes and learning rates.
 
     Examples:
-      >>> spec = SweepSpec(hidden=((32,), (64, 64)), lengths=(64, 256), num_seeds=3, num_steps=100)
-      >>> spec.num_members
-      12
+      >>> import isjax
+      >>> spec = isjax.SweepSpec(hidden=((32,), (64, 64)), lengths=(64, 256), num_seeds=3, num_steps=100)
+      >>> spec.num_members, spec.network_names
+      (12, ('32', '64,64'))
     """
 
-    hidden: Sequence[Sequence[int]] = ((32,), (256,), (1024,))
-    lengths: Sequence[int] = (32, 64, 128, 256, 512, 1024, 2048, 4096)
-    batch_sizes: Sequence[int] = (32,)
-    learning_rates: Sequence[Real] = (0.1,)
+    hidden: Sequence[Sequence[int]] = _converted(((32,), (256,), (1024,)), _as_hidden)
+    lengths: Sequence[int] = _converted((32, 64, 128, 256, 512, 1024, 2048, 4096), _as_lengths)
+    batch_sizes: Sequence[int] = _converted((32,), _as_batch_sizes)
+    learning_rates: Sequence[Real] = _converted((0.1,), _as_learning_rates)
     num_seeds: int = 4
-    num_steps: int | None = None
-    num_epochs: int | None = None
-    num_evals: int = 16
-    sampling: Literal["fixed", "replacement"] = "fixed"
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    max_length: int | None = None
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "lengths", "batch_sizes", "learning_rates"):
-            if not len(getattr(self, name)):
-                raise ValueError(f"{name} must name at least one value, got none")
-        object.__setattr__(self, "hidden", tuple(tuple(widths) for widths in self.hidden))
-        for widths in self.hidden:
-            MLP(tuple(widths), num_classes=1)
-        lengths = tuple(_checks.check_integer(n, "lengths") for n in self.lengths)
-        object.__setattr__(self, "lengths", lengths)
-        object.__setattr__(self, "_max_length", max(lengths))
-        for rate in self.learning_rates:
-            if not (rate > 0 and math.isfinite(rate)):
-                raise ValueError(f"learning_rates must be positive and finite, got {rate}")
-        object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in self.learning_rates))
+        super().__post_init__()
         _checks.check_integer(self.num_seeds, "num_seeds")
+        if self.max_length is not None and _checks.check_integer(self.max_length, "max_length") < max(self.lengths):
+            raise ValueError(f"lengths must be at most max_length={self.max_length}, got {max(self.lengths)}")
         if self.chunk_size is not None:
             _checks.check_integer(self.chunk_size, "chunk_size")
-        object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
-        self.train_configs  # noqa: B018  (they check the rest)
 
     @property
-    def train_configs(self) -> list[TrainConfig]:
-        """How the members of each batch size are trained."""
-        return [
-            TrainConfig(
-                batch_size=size,
-                num_steps=self.num_steps,
-                num_epochs=self.num_epochs,
-                num_evals=self.num_evals,
-                sampling=self.sampling,
-                schedule=self.schedule,
-                max_length=self.max_length,
-            )
-            for size in self.batch_sizes
-        ]
+    def longest(self) -> int:
+        """``max_length``, or the longest length if that is None."""
+        return max(self.lengths) if self.max_length is None else self.max_length
 
     @property
-    def max_length(self) -> int:
-        """The longest length, known under a trace too."""
-        return self._max_length  # type: ignore[attr-defined]
+    def network_names(self) -> tuple[str, ...]:
+        """The widths of each network as text: ``"32"``, ``"256,256"``, or ``"linear"`` without hidden layers."""
+        return tuple(",".join(map(str, widths)) or "linear" for widths in self.hidden)
+
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        """The common width of the hidden layers of each network; None unless every network has one."""
+        of_networks = [set(widths) for widths in self.hidden]
+        return tuple(min(widths) for widths in of_networks) if all(len(w) == 1 for w in of_networks) else None
 
     @property
     def num_members(self) -> int:
         """How many networks are trained for each problem."""
-        sizes = map(len, (self.hidden, self.batch_sizes, self.learning_rates, self.lengths))
-        return math.prod(sizes) * self.num_seeds
+        axes = self.hidden, self.batch_sizes, self.learning_rates, self.lengths
+        return math.prod(map(len, axes)) * self.num_seeds
+
+    def part(self, *, learning_rates: Sequence[int], lengths: Sequence[int]) -> "SweepSpec":
+        """The grid of some learning rates and lengths, given by their positions, with the same bound on the length.
+
+        Parts of a grid with equally many of each share their programs.
+        """
+        return dataclasses.replace(
+            self,
+            learning_rates=[self.learning_rates[i] for i in learning_rates],
+            lengths=[self.lengths[i] for i in lengths],
+            max_length=self.longest,
+        )
+
+    def train_config(self, batch_size: int) -> TrainConfig:
+        """How the members of one batch size are trained."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SGDOptions)}
+        return TrainConfig(batch_size=batch_size, max_length=self.longest, **shared)
 
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
         """Leaves with their names, and metadata."""
         leaves = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in _LEAVES)
-        return leaves, (self.max_length, *(getattr(self, name) for name in _METADATA))
+        return leaves, (self.longest, *(getattr(self, name) for name in _METADATA))
 
     @classmethod
     def tree_unflatten(cls, metadata: tuple[Any, ...], leaves: tuple[Any, ...]) -> "SweepSpec":
         """A spec whose leaves may be traced, and are not checked."""
-        spec = object.__new__(cls)
-        max_length, *rest = metadata
-        for name, value in (*zip(_LEAVES, leaves, strict=True), *zip(_METADATA, rest, strict=True)):
-            object.__setattr__(spec, name, value)
-        object.__setattr__(spec, "_max_length", max_length)
+        spec, names = object.__new__(cls), (*_LEAVES, "max_length", *_METADATA)
+        vars(spec).update(zip(names, (*leaves, *metadata), strict=True))
         return spec
 
 
 _LEAVES = ("lengths", "learning_rates")
-_METADATA = tuple(field.name for field in dataclasses.fields(SweepSpec) if field.name not in _LEAVES)
+_METADATA = tuple(f.name for f in dataclasses.fields(SweepSpec) if f.name not in (*_LEAVES, "max_length"))
 
 
 class SweepResult(NamedTuple):
-    """What became of every member, in nats.
-
-    Axes: problem, hidden, batch_size, learning_rate, length, seed, evaluation.
+    """The risk of every member, in nats, decomposed exactly.
 
     Source:
       arXiv:2405.20452, Theorem 4 for the three parts.
     """
 
-    conditional_entropy: Float[Array, "problem hidden batch rate length seed evaluation"]
-    """H(Y|X): what no learner can avoid."""
-    encoder_bias: Float[Array, "problem hidden batch rate length seed evaluation"]
-    """I(X;Y|U): what no decoder of U can avoid."""
-    decoder_error: Float[Array, "problem hidden batch rate length seed evaluation"]
-    """What the network has not learnt."""
-    train_loss: Float[Array, "problem hidden batch rate length seed evaluation"]
+    conditional_entropy: Float[Array, "problem"]
+    """H(Y|X): the risk of the best predictor from X."""
+    encoder_bias: Float[Array, "problem"]
+    """I(X;Y|U): the least excess risk of any decoder of U."""
+    decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    """What the network has not learned."""
+    train_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
     """Cross-entropy on the training data."""
-    steps: Int[Array, "problem hidden batch rate length seed evaluation"]
-    """After how many steps."""
+    steps: Int[Array, "problem network batch_size learning_rate length seed evaluation"]
+    """Number of steps taken."""
 
     @property
-    def risk(self) -> Float[Array, "problem hidden batch rate length seed evaluation"]:
+    def risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
         """The cross-entropy risk E[−log q(Y|U)]."""
-        return RiskDecomposition(self.conditional_entropy, self.encoder_bias, self.decoder_error).risk
+        return _along_problems(self.conditional_entropy) + self.excess_risk
 
     @property
-    def excess_risk(self) -> Float[Array, "problem hidden batch rate length seed evaluation"]:
-        """The risk above H(Y|X), that of the best predictor from X."""
-        return RiskDecomposition(self.conditional_entropy, self.encoder_bias, self.decoder_error).excess_risk
+    def excess_risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
+        """The risk minus H(Y|X)."""
+        return _along_problems(self.encoder_bias) + self.decoder_error
+
+    @property
+    def best_excess_risk(self) -> Float[Array, "problem network batch_size length seed"]:
+        """Least excess risk along each run, at the learning rate where it is least in the mean over seeds."""
+        least = jnp.nanmin(self.excess_risk, axis=-1)
+        rate = jnp.nanargmin(jnp.nanmean(least, axis=-1), axis=3)
+        return jnp.take_along_axis(least, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
+
+
+def _along_problems(values: Float[Array, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
+    return jnp.reshape(values, (-1, *[1] * (len(AXES) - 1)))
 
 
 def sweep(
     key: Key[Array, ""], problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh | None = None
 ) -> SweepResult:
-    r"""Trains every member of a grid, and splits its risk exactly at every evaluation.
+    r"""Trains every member of a grid, and decomposes its risk exactly at every evaluation.
 
-    ``jax.jit(sweep, static_argnames="mesh")`` is the one call. Changing the key, the lengths (for the same longest),
-    the learning rates or the problems' values compiles nothing anew. A member's numbers do not depend on the grid that
-    it is in: it is ``train`` with the key ``jax.random.fold_in(key, seed)``.
+    A member's numbers do not depend on the grid: they are those of ``train`` with the key
+    ``jax.random.fold_in(key, seed)``. The first call compiles; another one with other values (the key, the problems'
+    arrays, the learning rates, the lengths for the same ``max_length``) compiles nothing.
 
     Args:
       key: a key of ``jax.random.key``.
-      problems: what the learners see; those of one shape share a program.
+      problems: a sequence of problems; those of similar shapes share a program.
       spec: the grid.
       mesh: the devices to use; all of them if None.
 
     Returns:
-      A ``SweepResult`` with the axes (problem, hidden, batch_size, learning_rate, length, seed, evaluation).
+      A ``SweepResult``: H(Y|X) and the encoder bias of shape ``[problem]``, the rest of shape ``[problem, network,
+      batch_size, learning_rate, length, seed, evaluation]``.
 
     Raises:
+      TypeError: if ``problems`` is not a sequence of ``Problem``.
       ValueError: if there is no problem.
 
     Source:
-      arXiv:2405.20452, the numerical study; Theorem 4 for the split of the risk.
+      arXiv:2405.20452, the numerical study; Theorem 4 for the decomposition of the risk.
 
     Examples:
-      >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8)
+      >>> import isjax, jax
+      >>> source = isjax.sparse_source(
+      ...     jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8
+      ... )
       >>> problems = [source.problem("identity"), source.problem("sufficient")]
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16, 64), num_seeds=2, num_steps=20, num_evals=3)
-      >>> result = jax.jit(sweep, static_argnames="mesh")(jax.random.key(1), problems, spec)
-      >>> result.excess_risk.shape
-      (2, 1, 1, 1, 2, 2, 3)
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 64), num_seeds=2, num_steps=20, num_evals=3)
+      >>> result = isjax.sweep(jax.random.key(1), problems, spec)
+      >>> result.excess_risk.shape, result.best_excess_risk.shape
+      ((2, 1, 1, 1, 2, 2, 3), (2, 1, 1, 2, 2))
     """
-    if not len(problems):
+    return _sweep(key, _as_problems(problems), spec, mesh=_all_devices() if mesh is None else mesh)
+
+
+def compile_sweep(
+    key: Key[Array, ""], problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh | None = None
+) -> Callable[[], SweepResult]:
+    """Compiles a sweep without running it, for those who time or report the two apart.
+
+    Args:
+      key: as for ``sweep``.
+      problems: as for ``sweep``.
+      spec: as for ``sweep``.
+      mesh: as for ``sweep``.
+
+    Returns:
+      A function without arguments that runs the sweep and returns its ``SweepResult``.
+
+    Raises:
+      TypeError: if ``problems`` is not a sequence of ``Problem``.
+      ValueError: if there is no problem.
+
+    Source:
+      JAX's ahead-of-time compilation.
+
+    Examples:
+      >>> import isjax, isjax.sweeps, jax
+      >>> source = isjax.sparse_source(
+      ...     jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8
+      ... )
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=20, num_evals=3)
+      >>> program = isjax.sweeps.compile_sweep(jax.random.key(1), [source.problem("biased")], spec)
+      >>> program().steps.shape
+      (1, 1, 1, 1, 1, 2, 3)
+    """
+    arguments = key, _as_problems(problems), spec
+    program = _sweep.lower(*arguments, mesh=_all_devices() if mesh is None else mesh).compile()
+    return partial(program, *arguments)
+
+
+def _all_devices() -> Mesh:
+    return Mesh(np.asarray(jax.devices()), ("device",))
+
+
+def _as_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """Checked problems, whose codes have the default integer type."""
+    if isinstance(problems, Problem) or not isinstance(problems, Sequence):
+        raise TypeError(f"problems must be a sequence of Problem, such as [problem], got a {type(problems).__name__}")
+    if not problems:
         raise ValueError("problems must hold at least one problem, got none")
-    mesh = Mesh(np.asarray(jax.devices()), ("device",)) if mesh is None else mesh
-    results: list[SweepResult | None] = [None] * len(problems)
-    for group in problem_groups(problems, spec.batch_sizes):
-        stacked = _stack_padded([problems[i] for i in group])
-        programs = [
-            [_sweep_program(key, stacked, spec, hidden, config, mesh) for config in spec.train_configs]
-            for hidden in spec.hidden
-        ]
-        of_group = _stack([_stack(of_width, axis=1) for of_width in programs], axis=1)
-        for position, i in enumerate(group):
-            results[i] = jax.tree.map(lambda a, position=position: a[position], of_group)
-    return _stack([result for result in results if result is not None], axis=0)
+    for i, problem in enumerate(problems):
+        if not isinstance(problem, Problem):
+            raise TypeError(f"problems must be a sequence of Problem, got a {type(problem).__name__} at position {i}")
+    return [Problem(*_checks.as_problem_arrays(*problem)) for problem in problems]
 
 
-def _stack(results: Sequence[SweepResult], axis: int) -> SweepResult:
-    return jax.tree.map(lambda *arrays: jnp.stack(arrays, axis), *results)
+@jax.jit(inline=True, static_argnames="mesh")
+def _sweep(key: Array, problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh) -> SweepResult:
+    groups = problem_groups(problems, spec.batch_sizes)
+    results = [_sweep_group(key, _stack_padded([problems[i] for i in group]), spec, mesh) for group in groups]
+    position = np.argsort(np.concatenate(groups))
+    return jax.tree.map(lambda *of_groups: jnp.concatenate(of_groups)[position], *results)
+
+
+def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> SweepResult:
+    """The members of all problems that share their programs."""
+    programs = [
+        _stack([_sweep_program(key, problems, spec, widths, size, mesh) for size in spec.batch_sizes])
+        for widths in spec.hidden
+    ]
+    loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
+    return SweepResult(conditional_entropy(problems.joint), loss, *_stack(programs))
+
+
+def _stack(results: "Sequence[_Members]") -> "_Members":
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays, 1), *results)
 
 
 def problem_groups(problems: Sequence[Problem], batch_sizes: Sequence[int]) -> list[list[int]]:
@@ -265,24 +379,32 @@ class _Chunks(NamedTuple):
     """Which members each chunk trains; every index is into its own axis of the grid."""
 
     length: Int[Array, "chunk"]
-    """One length for all members of a chunk; the number of lengths where the chunk is there to fill up a device."""
+    """One length for all members of a chunk; the number of lengths in a chunk that pads the work of a device."""
     problem: Int[Array, "chunk member"]
     rate: Int[Array, "chunk member"]
     seed: Int[Array, "chunk member"]
 
 
+class _Members(NamedTuple):
+    """What differs from member to member in a ``SweepResult``."""
+
+    decoder_error: Array
+    train_loss: Array
+    steps: Array
+
+
 def _sweep_program(
-    key: Array, problems: Problem, spec: SweepSpec, hidden: Sequence[int], config: TrainConfig, mesh: Mesh
-) -> SweepResult:
+    key: Array, problems: Problem, spec: SweepSpec, widths: Sequence[int], batch_size: int, mesh: Mesh
+) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    network = MLP(tuple(hidden), num_classes=problems.joint.shape[-1])
+    network, config = MLP(tuple(widths), num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
-    size = spec.chunk_size or best_chunk_size(mesh.devices.flat[0].platform, hidden)
+    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, widths)
     chunks, position = _share_out(grid, size, mesh.devices.size)
     lengths = jnp.asarray([*spec.lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
-    def train_member(length: Array, problem: Array, rate: Array, seed: Array) -> SweepResult:
+    def train_member(length: Array, problem: Array, rate: Array, seed: Array) -> _Members:
         trace = train(
             jax.random.fold_in(key, seed),
             jax.tree.map(lambda a: a[problem], problems),
@@ -291,19 +413,19 @@ def _sweep_program(
             network=network,
             config=config,
         )
-        return SweepResult(*trace.risk, trace.train_loss, trace.steps)
+        return _Members(trace.risk.decoder_error, trace.train_loss, trace.steps)
 
-    def train_chunk(chunk: _Chunks) -> SweepResult:
+    def train_chunk(chunk: _Chunks) -> _Members:
         if chunk.seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
             return train_member(chunk.length, chunk.problem[0], chunk.rate[0], chunk.seed[0])
         return jax.vmap(train_member, in_axes=(None, 0, 0, 0))(*chunk)
 
-    def train_chunks(chunks: _Chunks) -> SweepResult:
+    def train_chunks(chunks: _Chunks) -> _Members:
         return jax.lax.map(train_chunk, chunks)
 
     along = PartitionSpec(mesh.axis_names)
-    shared_out = jax.shard_map(train_chunks, mesh=mesh, in_specs=along, out_specs=along, check_vma=False)
-    return jax.tree.map(lambda a: a.reshape(-1, config.num_evals)[position], shared_out(chunks))
+    distributed = jax.shard_map(train_chunks, mesh=mesh, in_specs=along, out_specs=along, check_vma=False)
+    return jax.tree.map(lambda a: a.reshape(-1, config.num_evals)[position], distributed(chunks))
 
 
 def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
@@ -333,7 +455,7 @@ def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> 
     return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
 
 
-def best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
+def _best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
     """How many members train in lock step on a device, where the spec does not say.
 
     On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so

@@ -1,17 +1,18 @@
-r"""One member of a sweep: an optax SGD run as a pure function of its key, with its risk split exactly along the way.
+r"""Training of one network: SGD with optax as a pure function of a key, with an exact decomposition of its risk.
 
-A batch is a table of weights over (row of features, class), and its loss
+A batch is a table of weights over (row of features, class), and its loss is
 
 .. math:: -\sum_{r,y} w(r, y) \log q(y \mid r).
 
-Where a batch holds more samples than there are codes, the rows are the codes themselves and the weights its counts: the
-counts of (u, y) are a sufficient statistic of the gradient, so that a step costs the same whatever the batch size.
+If a batch holds at least as many samples as there are codes, its rows are the codes and its weights are the relative
+frequencies of (u, y). These are a sufficient statistic of the gradient, so the cost of a step does not depend on the
+batch size.
 """
 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -25,62 +26,79 @@ from isjax.distributions import sample
 from isjax.sources import Problem
 from isjax.sufficiency import RiskDecomposition, risk_decomposition
 
-__all__ = ["Trace", "TrainConfig", "train"]
+__all__ = ["SGDOptions", "Trace", "TrainConfig", "train"]
+
+_Length = TypeVar("_Length", int, Array)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a network is trained. Static: it goes through ``jit`` as metadata.
+class SGDOptions:
+    """The options of SGD that ``TrainConfig`` and ``SweepSpec`` share; both document them."""
 
-    The samples are independent, so consecutive runs of them are already a random partition into batches: with
-    ``sampling="fixed"`` step t takes batch t modulo their number (shuffling once, which converges like reshuffling:
-    Mishchenko, Khaled and Richtárik 2020). ⌈n / batch_size⌉ batches share n samples evenly. With
-    ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
-
-    Fixed batches are the default: the loop then needs no random numbers, and the counts of every batch are made before
-    it, so that a step costs the same at every batch size. The learning curves agree until the noise of the steps alone
-    is left, of which fixed batches leave less: the least excess risk along a run is 0.290, 0.0756 and 0.0156 nats at
-    n = 64, 512 and 4096, against 0.291, 0.0784 and 0.0186 with replacement (ten binary inputs, 32 hidden units, 32
-    seeds; ``python -m benchmarks sampling`` draws them).
-
-    Attributes:
-      batch_size: the most samples that a step sees.
-      num_steps: how many steps, whatever the data length; or else
-      num_epochs: how many passes, of ⌈n / batch_size⌉ steps each: the trip count follows the length.
-      num_evals: at how many steps the risk is evaluated: spaced evenly in the logarithm, the first and the last among
-        them.
-      sampling: ``"fixed"`` batches, or drawn with ``"replacement"``.
-      schedule: the learning rate stays ``"constant"``, or falls to zero on a ``"linear"`` or ``"cosine"`` path.
-      max_length: a bound on the data length, needed only where that is traced.
-
-    Raises:
-      TypeError: if a number of things is not an integer.
-      ValueError: if both or neither of ``num_steps`` and ``num_epochs`` are given, or one is out of its range.
-
-    Source:
-      arXiv:2405.20452, the numerical study; Mishchenko, Khaled and Richtárik, Random reshuffling (2020).
-
-    Examples:
-      >>> TrainConfig(num_steps=100, num_evals=3).num_steps
-      100
-    """
-
-    batch_size: int = 32
     num_steps: int | None = None
     num_epochs: int | None = None
     num_evals: int = 16
     sampling: Literal["fixed", "replacement"] = "fixed"
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    max_length: int | None = None
 
     def __post_init__(self) -> None:
-        _checks.check_integer(self.batch_size, "batch_size")
         _checks.check_integer(self.num_evals, "num_evals")
         _checks.check_exactly_one(num_steps=self.num_steps, num_epochs=self.num_epochs)
         if self.num_steps is not None and self.num_evals > self.num_steps:
             raise ValueError(f"num_evals={self.num_evals}, but there are only num_steps={self.num_steps} steps")
         _checks.check_one_of(self.sampling, "sampling", ("fixed", "replacement"))
         _checks.check_one_of(self.schedule, "schedule", tuple(_SCHEDULES))
+
+    def total_steps(self, length: _Length, batch_size: int) -> int | _Length:
+        """Number of SGD steps of a run on ``length`` samples."""
+        if self.num_steps is not None:
+            return self.num_steps
+        return _num_batches(length, batch_size) * (self.num_epochs or 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(SGDOptions):
+    """How a network is trained. Static: it goes through ``jit`` as metadata.
+
+    The n samples are independent, so consecutive samples already form a random partition into batches. With
+    ``sampling="fixed"`` the samples are divided once into ⌈n / batch_size⌉ batches of equal size (up to one sample),
+    and step t uses batch t modulo their number. This is shuffling once, which converges like reshuffling in every
+    epoch. With ``sampling="replacement"`` each step draws ``batch_size`` of the n samples.
+
+    Fixed batches are the default: the training loop needs no random numbers, and the counts of all batches are computed
+    before it. The learning curves agree until only the noise of the steps is left, which is smaller with fixed batches:
+    the least excess risk along a run is 0.290, 0.0756 and 0.0156 nats at n = 64, 512 and 4096, against 0.291, 0.0784
+    and 0.0186 with replacement (ten binary inputs, 32 hidden units, 32 seeds; ``python -m benchmarks sampling``).
+
+    Attributes:
+      batch_size: Largest number of samples in a batch.
+      num_steps: Total SGD steps; give exactly one of num_steps, num_epochs.
+      num_epochs: Passes over the data, of ⌈n / batch_size⌉ steps each.
+      num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
+        evenly in the logarithm.
+      sampling: ``"fixed"`` batches, or batches drawn with ``"replacement"``.
+      schedule: The learning rate stays ``"constant"``, or decays to zero on a ``"linear"`` or ``"cosine"`` schedule.
+      max_length: Upper bound on the data length; required only if the length is traced.
+
+    Raises:
+      ValueError: if both or neither of ``num_steps`` and ``num_epochs`` are given, or ``num_evals`` exceeds
+        ``num_steps``.
+
+    Source:
+      arXiv:2405.20452, the numerical study; Mishchenko, Khaled and Richtárik, Random reshuffling (2020).
+
+    Examples:
+      >>> import isjax
+      >>> isjax.TrainConfig(num_steps=100, num_evals=3).num_steps
+      100
+    """
+
+    batch_size: int = 32
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.check_integer(self.batch_size, "batch_size")
         if self.max_length is not None:
             _checks.check_integer(self.max_length, "max_length")
 
@@ -93,41 +111,16 @@ _SCHEDULES: dict[str, Callable[[Array], Array]] = {
 
 
 class Trace(NamedTuple):
-    """What became of one training run, at its evaluations.
-
-    Source:
-      arXiv:2405.20452, Theorem 4 for the split of the risk.
-    """
+    """One training run, at its evaluations."""
 
     steps: Int[Array, "evaluation"]
-    """After how many steps."""
+    """Number of steps taken."""
     train_loss: Float[Array, "evaluation"]
     """Cross-entropy on all of the training data, in nats."""
     risk: RiskDecomposition
-    """The exact risk in its parts, each of shape ``[evaluation]``, in nats."""
+    """Exact decomposition of the risk, each part of shape ``[evaluation]``, in nats."""
     log_decoder: Float[Array, "evaluation u y"]
-    """What was learnt: log q(y | u)."""
-
-
-class _Data(NamedTuple):
-    """Samples of (U, Y), of which the first ``length`` are the training data."""
-
-    codes: Int[Array, "n"]
-    targets: Int[Array, "n"]
-    length: Int[Array, ""]
-    num_batches: Int[Array, ""]
-
-
-class _Batch(NamedTuple):
-    """Rows of features, and the weight of each class at each of them; the weights sum to one."""
-
-    rows: Float[Array, "r d"]
-    weights: Float[Array, "r y"]
-
-
-_BatchAt = Callable[[Array], _Batch]
-
-_STEPS_A_RUN = 64
+    """The trained decoder: log q(y | u)."""
 
 
 def train(
@@ -141,42 +134,94 @@ def train(
 ) -> Trace:
     r"""Trains a network on samples of a problem by stochastic gradient descent on the cross-entropy.
 
-    A pure function: the key gives the data, the initial weights and the batches. Data of length n is a prefix of the
-    data of length 2n, and depends on the key and on the distribution of (X, Y) alone, so that runs under one key are
+    .. math:: \theta_{t+1} = \theta_t + \alpha_t \nabla_\theta \sum_{r,y} w_t(r, y) \log q_{\theta_t}(y \mid r)
+
+    A pure function: the key determines the data, the initial weights and the batches. The data of length n are a prefix
+    of those of length 2n, and depend only on the key and on the distribution of (X, Y): runs with the same key are
     paired.
 
     Args:
       key: a key of ``jax.random.key``.
-      problem: what the learner sees.
-      length: n, how many samples; may be traced, and then ``config.max_length`` is needed.
-      learning_rate: of SGD; may be traced.
-      network: a Flax module from features ``[..., d]`` to logits ``[..., y]``.
-      config: how to train.
+      problem: the distribution, the code and the features that the network sees.
+      length: number n of samples; it may be traced if ``config.max_length`` is given.
+      learning_rate: of SGD; it may be traced.
+      network: a Flax module from features ``[..., d]`` to logits ``[..., y]``; hashable, as ``MLP`` is.
+      config: options of the training.
 
     Returns:
-      A ``Trace``, whose arrays have the shape ``[evaluation]``, and ``[evaluation, u, y]`` for the decoder.
+      A ``Trace``, whose arrays have shape ``[evaluation]``, and ``[evaluation, u, y]`` for the decoder.
 
     Raises:
       TypeError: if ``length`` is traced and ``config.max_length`` is None.
       ValueError: if a concrete length is below 1 or above ``config.max_length``.
 
     Source:
-      arXiv:2405.20452, the numerical study; Theorem 4 for the split of the risk.
+      arXiv:2405.20452, the numerical study; Theorem 4 for the decomposition of the risk.
 
     Examples:
-      >>> source = sparse_source(jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=4, discrimination=0.9)
-      >>> config = TrainConfig(num_steps=200, num_evals=4)
-      >>> problem = source.problem("sufficient")
-      >>> run = jax.jit(train, static_argnames=("length", "network", "config"))
-      >>> trace = run(jax.random.key(1), problem, 512, 0.5, network=MLP32(num_classes=4), config=config)
+      >>> import isjax, jax
+      >>> source = isjax.sparse_source(
+      ...     jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=4, discrimination=0.9
+      ... )
+      >>> config = isjax.TrainConfig(num_steps=200, num_evals=4)
+      >>> problem, network = source.problem("sufficient"), isjax.MLP32(num_classes=4)
+      >>> trace = isjax.train(jax.random.key(1), problem, 512, 0.5, network=network, config=config)
       >>> trace.steps.tolist(), bool(trace.risk.excess_risk[-1] < 0.5 * trace.risk.excess_risk[0])
       ([1, 6, 34, 200], True)
     """
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem must be a Problem, got a {type(problem).__name__}")
+    problem = Problem(*_checks.as_problem_arrays(*problem))
+    config = dataclasses.replace(config, max_length=_max_length(length, config.max_length))
+    try:
+        hash(network)
+    except TypeError as error:
+        raise TypeError(f"network must be hashable, with tuples in place of lists: {error}") from None
+    return _train(key, problem, length, learning_rate, network=network, config=config)
+
+
+def _max_length(length: int | ScalarInt, max_length: int | None) -> int:
+    """The bound on a length, which is checked."""
+    if not jnp.issubdtype(jnp.result_type(length), jnp.integer):
+        raise TypeError(f"length must be an integer, got {length!r}")
+    if not _checks.is_concrete(length):
+        if max_length is None:
+            raise TypeError("length is being traced: give TrainConfig a max_length")
+        return max_length
+    known = int(np.asarray(length))
+    bound = max(known, 1) if max_length is None else max_length
+    if not 1 <= known <= bound:
+        raise ValueError(f"length must lie in 1…{bound}, got {known}")
+    return bound
+
+
+class _Data(NamedTuple):
+    """Samples of (U, Y), of which the first ``length`` are the training data."""
+
+    codes: Int[Array, "n"]
+    targets: Int[Array, "n"]
+    length: Int[Array, ""]
+
+
+class _Batch(NamedTuple):
+    """Rows of features, and the weight of each class at each of them; the weights sum to one."""
+
+    rows: Float[Array, "r d"]
+    weights: Float[Array, "r y"]
+
+
+_STEPS_A_RUN = 64
+
+
+@jax.jit(inline=True, static_argnames=("network", "config"))
+def _train(
+    key: Array, problem: Problem, length: Array, learning_rate: Array, *, network: nn.Module, config: TrainConfig
+) -> Trace:
     key_data, key_init, key_batches = jax.random.split(key, 3)
     data = _draw_data(key_data, problem, length, config)
-    batches_of = _batches(key_batches, problem, data, config)
+    batches = _batches(key_batches, problem, data, config)
     num_steps = _num_steps(data, config)
-    steps = evaluation_steps(num_steps, config.num_evals)
+    steps = _evaluation_steps(num_steps, config.num_evals)
     schedule = _SCHEDULES[config.schedule]
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
@@ -186,8 +231,8 @@ def train(
     def loss(params: Any, batch: _Batch) -> Array:  # noqa: ANN401
         return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))
 
-    def step(batch_at: _BatchAt, t: Array, params: Any) -> Any:  # noqa: ANN401
-        gradient = jax.grad(loss)(params, batch_at(t))
+    def step(prepared: Array | None, t: Array, params: Any) -> Any:  # noqa: ANN401
+        gradient = jax.grad(loss)(params, batches.at(prepared, t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
         optimizer = optax.sgd(learning_rate * schedule(progress))
         updates, _ = optimizer.update(gradient, optimizer.init(params), params)
@@ -198,7 +243,7 @@ def train(
 
         def run(i: Array, params: Any) -> Any:  # noqa: ANN401
             first, last = jnp.maximum(start, i * _STEPS_A_RUN), jnp.minimum(stop, (i + 1) * _STEPS_A_RUN)
-            return jax.lax.fori_loop(first, last, partial(step, batches_of(i)), params)
+            return jax.lax.fori_loop(first, last, partial(step, batches.prepare(i)), params)
 
         params = jax.lax.fori_loop(start // _STEPS_A_RUN, -(-stop // _STEPS_A_RUN), run, params)
         with jax.default_matmul_precision("highest"):
@@ -211,8 +256,8 @@ def train(
     return Trace(steps, train_loss, risk_decomposition(problem.joint, log_decoder, problem.codes), log_decoder)
 
 
-def evaluation_steps(num_steps: Int[Array, ""], num_evals: int) -> Int[Array, "evaluation"]:
-    """After which steps to evaluate: 1 … num_steps, evenly in the logarithm, each once where there are enough."""
+def _evaluation_steps(num_steps: Int[Array, ""], num_evals: int) -> Int[Array, "evaluation"]:
+    """The steps to evaluate at: 1 … num_steps, evenly in the logarithm, and distinct if there are enough."""
     index = jnp.arange(num_evals)
     fraction = index / max(num_evals - 1, 1)
     spaced = jnp.round(jnp.exp(fraction * jnp.log(jnp.maximum(num_steps, 1)))).astype(num_steps.dtype)
@@ -220,82 +265,117 @@ def evaluation_steps(num_steps: Int[Array, ""], num_evals: int) -> Int[Array, "e
     return jnp.where(index == num_evals - 1, num_steps, distinct)
 
 
+def _num_batches(length: _Length, batch_size: int) -> _Length:
+    return -(-length // batch_size)
+
+
 def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
-    """How many steps; none where there are no data, which is how a sweep fills up its last chunk."""
-    steps = data.num_batches * config.num_epochs if config.num_epochs is not None else jnp.asarray(config.num_steps)
-    return jnp.where(data.length > 0, steps, 0).astype(data.length.dtype)
+    """Number of steps; zero if there are no data, as in the chunks that pad a sweep."""
+    total = jnp.asarray(config.total_steps(data.length, config.batch_size))
+    return jnp.where(data.length > 0, total, 0).astype(data.length.dtype)
 
 
-def _draw_data(key: Array, problem: Problem, length: int | ScalarInt, config: TrainConfig) -> _Data:
-    max_length = config.max_length
-    known = int(np.asarray(length)) if _checks.is_concrete(length) else None
-    if max_length is None:
-        if known is None:
-            raise TypeError("length is being traced: give TrainConfig a max_length")
-        max_length = max(known, 1)
-    if known is not None and not 1 <= known <= max_length:
-        raise ValueError(f"length must lie in 1…{max_length}, got {known}")
-    x, y = sample(key, problem.joint, max_length)
-    n = jnp.asarray(length, jnp.int32)
-    return _Data(problem.codes[x], y, n, -(-n // config.batch_size))
+def _draw_data(key: Array, problem: Problem, length: Array, config: TrainConfig) -> _Data:
+    x, y = sample(key, problem.joint, config.max_length or 1)
+    return _Data(problem.codes[x], y, jnp.asarray(length, jnp.int32))
 
 
-def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> Callable[[Array], _BatchAt]:
-    """The function from a run of ``_STEPS_A_RUN`` steps to one that gives the batch of each step in it."""
-    size, dtype = config.batch_size, problem.features.dtype
+class _FixedBatches(NamedTuple):
+    """Consecutive samples, the first ``num_larger`` batches with one more sample than the others."""
 
-    def drawn(run: Array) -> _BatchAt:
-        shape = _STEPS_A_RUN, size  # one draw for all of a run: a key split and a draw in every step would cost more
-        indices = jax.random.randint(jax.random.fold_in(key, run), shape, 0, jnp.maximum(data.length, 1))
+    problem: Problem
+    codes: Int[Array, "n"]
+    targets: Int[Array, "n"]
+    num_batches: Int[Array, ""]
+    size: int
+    small: Int[Array, ""]
+    num_larger: Int[Array, ""]
+    tables: Float[Array, "batch u y"] | None
+    """Weights of all batches, if they are given by counts."""
 
-        def batch(index: Array) -> _Batch:
-            return _batch(problem, data.codes[index], data.targets[index], jnp.full(size, 1 / size, dtype))
-
+    @classmethod
+    def of(cls, problem: Problem, data: _Data, size: int) -> "_FixedBatches":
+        """The partition of the training data into batches of at most ``size`` samples."""
+        num_batches = jnp.maximum(_num_batches(data.length, size), 1)
+        codes, targets = (jnp.pad(samples, (0, size)) for samples in (data.codes, data.targets))
+        small, num_larger = data.length // num_batches, data.length % num_batches
+        batches = cls(problem, codes, targets, num_batches, size, small, num_larger, None)
         if not _is_counted(problem, size):
-            return lambda t: batch(indices[t % _STEPS_A_RUN])
-        tables = jax.vmap(lambda index: batch(index).weights)(indices)
-        return lambda t: _Batch(problem.features, tables[t % _STEPS_A_RUN])
+            return batches
+        every = jnp.arange(_num_batches(data.codes.size, size))
+        return batches._replace(tables=jax.vmap(lambda batch: batches._batch(batch).weights)(every))
 
-    if config.sampling == "replacement":
-        return drawn
+    def prepare(self, _: Array) -> None:
+        """Nothing to draw."""
 
-    num_batches = jnp.maximum(data.num_batches, 1)
-    small, num_larger = data.length // num_batches, data.length % num_batches  # the first num_larger hold small + 1
-    codes, targets = (jnp.pad(samples, (0, size)) for samples in (data.codes, data.targets))
+    def at(self, _: None, t: Array) -> _Batch:
+        """The batch of step t."""
+        batch = t % self.num_batches
+        return self._batch(batch) if self.tables is None else _Batch(self.problem.features, self.tables[batch])
 
-    def fixed(batch: Array) -> _Batch:
-        start, count = batch * small + jnp.minimum(batch, num_larger), small + (batch < num_larger)
-        run_codes, run_targets = (jax.lax.dynamic_slice(samples, (start,), (size,)) for samples in (codes, targets))
-        return _batch(problem, run_codes, run_targets, jnp.where(jnp.arange(size) < count, 1 / count, 0).astype(dtype))
+    def _batch(self, batch: Array) -> _Batch:
+        start = batch * self.small + jnp.minimum(batch, self.num_larger)
+        count = self.small + (batch < self.num_larger)
+        codes, targets = (jax.lax.dynamic_slice(s, (start,), (self.size,)) for s in (self.codes, self.targets))
+        weights = jnp.where(jnp.arange(self.size) < count, 1 / count, 0).astype(self.problem.features.dtype)
+        return _batch(self.problem, codes, targets, weights)
 
-    if not _is_counted(problem, size):
-        return lambda _: lambda t: fixed(t % num_batches)
-    tables = jax.vmap(lambda batch: fixed(batch).weights)(jnp.arange(-(-data.codes.size // size)))
-    return lambda _: lambda t: _Batch(problem.features, tables[t % num_batches])
+
+class _DrawnBatches(NamedTuple):
+    """Batches of samples drawn with replacement, ``_STEPS_A_RUN`` at once: a draw in every step would cost more."""
+
+    key: Array
+    problem: Problem
+    data: _Data
+    size: int
+
+    def prepare(self, run: Array) -> Array:
+        """The batches of a run of steps: the indices of their samples, or their weights if they are given by counts."""
+        shape, bound = (_STEPS_A_RUN, self.size), jnp.maximum(self.data.length, 1)
+        indices = jax.random.randint(jax.random.fold_in(self.key, run), shape, 0, bound)
+        if not _is_counted(self.problem, self.size):
+            return indices
+        return jax.vmap(lambda index: self._batch(index).weights)(indices)
+
+    def at(self, prepared: Array, t: Array) -> _Batch:
+        """The batch of step t."""
+        of_step = prepared[t % _STEPS_A_RUN]
+        if not _is_counted(self.problem, self.size):
+            return self._batch(of_step)
+        return _Batch(self.problem.features, of_step)
+
+    def _batch(self, index: Array) -> _Batch:
+        weights = jnp.full(self.size, 1 / self.size, self.problem.features.dtype)
+        return _batch(self.problem, self.data.codes[index], self.data.targets[index], weights)
+
+
+def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> _FixedBatches | _DrawnBatches:
+    if config.sampling == "fixed":
+        return _FixedBatches.of(problem, data, config.batch_size)
+    return _DrawnBatches(key, problem, data, config.batch_size)
 
 
 def _is_counted(problem: Problem, num_samples: int) -> bool:
-    """Whether a batch of so many samples is given by its counts over the codes, rather than sample by sample."""
+    """Whether a batch of this size is given by its counts over the codes, rather than sample by sample."""
     return problem.features.shape[0] <= num_samples
 
 
 def _batch(problem: Problem, codes: Array, targets: Array, weights: Array) -> _Batch:
-    """The batch of some weighted samples."""
-    num_classes = problem.joint.shape[-1]
+    """The batch of weighted samples."""
     if _is_counted(problem, codes.size):
         return _Batch(problem.features, _counts(problem, codes, targets, weights))
-    classes = jax.nn.one_hot(targets, num_classes, dtype=weights.dtype)
+    classes = jax.nn.one_hot(targets, problem.joint.shape[-1], dtype=weights.dtype)
     return _Batch(problem.features[codes], weights[:, None] * classes)
 
 
 def _counts(problem: Problem, codes: Array, targets: Array, weights: Array) -> Float[Array, "u y"]:
-    """Weight of each (u, y) in some weighted samples."""
+    """Total weight of each (u, y) among weighted samples."""
     shape = problem.features.shape[0], problem.joint.shape[-1]
     return jax.ops.segment_sum(weights, codes * shape[1] + targets, shape[0] * shape[1]).reshape(shape)
 
 
 def _empirical(problem: Problem, data: _Data) -> Float[Array, "u y"]:
-    """Distribution of (U, Y) in all of the training data."""
+    """Empirical distribution of (U, Y) in the training data."""
     present = jnp.arange(data.codes.size) < data.length
     weights = jnp.where(present, 1 / jnp.maximum(data.length, 1), 0).astype(problem.features.dtype)
     return _counts(problem, data.codes, data.targets, weights)
