@@ -55,8 +55,7 @@ def as_reals(values: ArrayLike, name: str, *, axes: str = "") -> Array:
 
 def _as_floats(values: ArrayLike, name: str, axes: str, what: str) -> Array:
     array = jnp.asarray(values)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must hold floating-point {what}, got dtype {array.dtype}")
+    check_floating(array, name, what)
     names = axes.split()
     if array.ndim < len(names):
         raise ValueError(f"{name} must have shape [..., {', '.join(names)}], got shape {array.shape}")
@@ -104,7 +103,7 @@ def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
-def resolve_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
+def resolve_axes(axis: int | tuple[int, ...], array: Array | np.ndarray, name: str) -> tuple[int, ...]:
     """The axes that ``axis`` names, counted from the end, each of them there and named once."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]
@@ -316,6 +315,13 @@ def as_codes(codes: ArrayLike, num_codes: int, name: str) -> Array:
         if outside.size:
             raise ValueError(f"{name} has code {outside[0]}, but codes must lie in 0…{num_codes - 1}")
     return jnp.asarray(codes).astype(int)
+
+
+def check_floating(values: ArrayLike, name: str, what: str) -> None:
+    """Refuses an array that does not hold floats."""
+    dtype = jnp.result_type(values)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must hold floating-point {what}, got dtype {dtype}")
 
 
 def check_integers(values: ArrayLike, name: str, what: str) -> None:

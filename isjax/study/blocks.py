@@ -8,11 +8,12 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from isjax._typing import Array, Key
 from isjax.sources import Problem
-from isjax.sweeps import SweepResult, SweepSpec, problem_groups
+from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
 
 __all__ = [
     "Block",
@@ -115,7 +116,8 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
     """How many SGD steps the members of a part take together."""
-    raise NotImplementedError
+    steps = sum(spec.total_steps(spec.lengths[i], spec.batch_sizes[0]) for i in lengths)
+    return len(problems) * len(rates) * spec.num_seeds * steps
 
 
 def assemble(
@@ -167,7 +169,7 @@ class PlainKey(NamedTuple):
 
     def on_device(self) -> Key[Array, ""]:
         """The key again."""
-        return jax.random.wrap_key_data(self.data, impl=self.impl)
+        return jax.random.wrap_key_data(jnp.asarray(self.data), impl=self.impl)
 
 
 class Work(NamedTuple):
@@ -216,14 +218,14 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
         jax.default_matmul_precision(work.settings["jax_default_matmul_precision"]),
         jax.threefry_partitionable(work.settings["jax_threefry_partitionable"]),
     ):
-        arguments = work.key.on_device(), work.problems, work.spec
         report("compiling")
         start = time.perf_counter()
-        program = compile_sweep(*arguments)
+        program = compile_sweep(work.key.on_device(), work.problems, work.spec)
         compiled = time.perf_counter()
         report("training")
-        result = program(*arguments)
-        while not all(array.is_ready() for array in result):  # block_until_ready would not let Ctrl-C through
+        result = program()
+        while not all(array.is_ready() for array in result):  # pyright: ignore[reportAttributeAccessIssue]
+            # block_until_ready would delay Ctrl-C
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
         return Part(jax.device_get(result)._asdict(), seconds)

@@ -58,7 +58,6 @@ def identify(key: PlainKey, problems: Sequence[str], spec: SweepSpec) -> dict[st
     """
     identity = {
         **dataclasses.asdict(dataclasses.replace(spec, chunk_size=None)),
-        "max_length": spec.max_length,
         "problems": list(problems),
         "key": [key.impl, key.data.tolist()],
         "settings": settings(),
@@ -78,7 +77,8 @@ def digest_of_problem(problem: Problem) -> str:
       >>> len({isjax.study.checkpoints.digest_of_problem(problem) for problem in problems})
       2
     """
-    return digest([[a.dtype.str, a.shape, hashlib.sha256(np.ascontiguousarray(a)).hexdigest()] for a in problem])
+    arrays = [np.asarray(array) for array in problem]
+    return digest([[a.dtype.str, a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for a in arrays])
 
 
 def digest(described: object) -> str:
@@ -202,7 +202,7 @@ class Checkpoints:
         """No study and no blocks; warns if there are blocks that could have been restored."""
         if self._num_files():
             _logger.warning(
-                "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) would restore them",
+                "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) restores them",
                 self._num_files(),
                 self.folder,
             )

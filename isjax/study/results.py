@@ -93,7 +93,7 @@ def to_dataset(
             "source": ("problem", [source for source, _ in names]),
             "encoder": ("problem", [encoder for _, encoder in names]),
             "network": list(spec.network_names),
-            **({} if spec.widths is None else {"width": ("network", list(spec.widths), {"units": "units"})}),
+            **({} if spec.widths is None else {"width": ("network", list(spec.widths))}),
             "batch_size": ("batch_size", list(spec.batch_sizes), {"units": "samples"}),
             "learning_rate": list(spec.learning_rates),
             "length": ("length", list(spec.lengths), {"long_name": "data length", "units": "samples"}),
