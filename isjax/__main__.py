@@ -1,7 +1,7 @@
 """``isjax`` and ``python -m isjax``: the command line as a process of its own.
 
-What is imported stays, and what is left at the end goes with the process. To look for garbage among either would take
-the better part of a second, so the collector is told of both.
+Garbage collection during the imports, and at the end of the process, would take most of a second and free nothing, so it
+is disabled for both.
 """
 
 import atexit

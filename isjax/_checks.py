@@ -55,8 +55,7 @@ def as_reals(values: ArrayLike, name: str, *, axes: str = "") -> Array:
 
 def _as_floats(values: ArrayLike, name: str, axes: str, what: str) -> Array:
     array = jnp.asarray(values)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must hold floating-point {what}, got dtype {array.dtype}")
+    check_floating(array, name, what)
     names = axes.split()
     if array.ndim < len(names):
         raise ValueError(f"{name} must have shape [..., {', '.join(names)}], got shape {array.shape}")
@@ -107,7 +106,7 @@ def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
-def resolve_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
+def resolve_axes(axis: int | tuple[int, ...], array: Array | np.ndarray, name: str) -> tuple[int, ...]:
     """The axes in ``axis``, counted from the end; refuses axes that do not exist or are named twice."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]
@@ -344,6 +343,13 @@ def as_labels(values: ArrayLike, name: str) -> ArrayLike:
     if np.array_equal(narrow, values):
         return narrow
     return np.unique(values, return_inverse=True)[1].reshape(values.shape)
+
+
+def check_floating(values: ArrayLike, name: str, what: str) -> None:
+    """Refuses an array that does not hold floats."""
+    dtype = jnp.result_type(values)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must hold floating-point {what}, got dtype {dtype}")
 
 
 def check_integers(values: ArrayLike, name: str, what: str) -> None:

@@ -359,16 +359,17 @@ def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis = -1, name: str
     """
     if not _checks.is_concrete(p):
         raise TypeError(f"{name} is being traced: check_distribution needs values, so call it outside jit and vmap")
-    array = _checks.as_probabilities(p, name)
+    array = np.asarray(p)
+    _checks.check_floating(array, name, "probabilities")
     axes = _checks.resolve_axes(axis, array, "axis")
-    values = np.asarray(array, np.float64)
+    values = array.astype(np.float64)
     if not np.all(np.isfinite(values)):
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
     if np.any(values < 0):
         raise ValueError(f"{name} must not be negative, got {values.min():.6g}")
     sums = values.sum(axis=axes)
     num_cells = values.size // max(sums.size, 1)
-    off = np.abs(sums - 1) > jnp.finfo(array.dtype).eps * (32 + num_cells**0.5)
+    off = np.abs(sums - 1) > jnp.finfo(jnp.result_type(array)).eps * (32 + num_cells**0.5)
     if np.any(off):
         raise ValueError(
             f"{name} must sum to one over axis {axis}, got a sum of {np.ravel(sums)[np.ravel(off)][0]:.6g}"

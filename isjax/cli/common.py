@@ -1,25 +1,29 @@
-"""What the commands share: how they refuse, and what they check before they set to work."""
+"""What the commands share: their errors, and the checks that they make before they start."""
 
 import tempfile
 from pathlib import Path
 
 import jax
 
-__all__ = ["CommandLineError", "check_file_name", "check_writable", "devices"]
+__all__ = ["CommandFailed", "CommandLineError", "check_file_name", "check_writable", "devices"]
 
 
 class CommandLineError(Exception):
-    """What the user asked for cannot be asked for."""
+    """The command line is wrong: exit code 2."""
+
+
+class CommandFailed(Exception):  # noqa: N818  (the command line is right, its work failed)
+    """The work failed, for a reason that the message states completely: exit code 1."""
 
 
 def check_file_name(name: str) -> None:
-    """Refuses a name for files that is none, or that has a folder in it."""
+    """Refuses a name for files that is empty or contains a folder."""
     if not name or Path(name).name != name:
         raise CommandLineError(f"name must be that of a file, without a folder, got {name!r}")
 
 
 def check_writable(folder: Path) -> None:
-    """Refuses a folder that cannot be written, before hours are spent on what is to go there."""
+    """Refuses a folder that cannot be written, before hours of work on its files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -29,6 +33,6 @@ def check_writable(folder: Path) -> None:
 
 
 def devices() -> str:
-    """How many devices JAX has, and of what kind."""
+    """The number of JAX's devices, and their kind."""
     found = jax.devices()
     return f"{len(found)} × {found[0].device_kind}"

@@ -18,19 +18,18 @@ from rich.console import Console
 
 import isjax
 from isjax import _checks
-from isjax.cli.common import CommandLineError, devices
+from isjax.cli.common import CommandFailed, CommandLineError, devices
 from isjax.cli.data import Bottleneck, Measure
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
-from isjax.study.blocks import RunError
 from isjax.sweeps import configure_cpu
 
 
 @dataclasses.dataclass(frozen=True)
 class Doctor:
-    """Print versions, devices, and anything known to be wrong with them."""
+    """Print versions and devices, and check that they compute correctly."""
 
     def __call__(self, console: Console) -> None:
-        """Examines the installation; fails if it computes wrongly."""
+        """Checks the installation; fails if it computes wrongly."""
         packages = ("isjax", "jax", "jaxlib", "flax", "optax", "numpy", "jaxtyping", "xarray")
         for name in packages:
             console.print(f"{name:10} {version(name)}", highlight=False)
@@ -40,13 +39,13 @@ class Doctor:
         known = _checks.KNOWN_BAD_JAXLIB.get(version("jaxlib"))
         if known:
             raise RuntimeError(f"jaxlib {version('jaxlib')} {known}")
-        if not _fused_products_are_right():
+        if not _fused_products_are_correct():
             raise RuntimeError("this jaxlib returns wrong numbers for fused products (as in jax-ml/jax#39103)")
-        console.print("no known fault; fused products computed right", highlight=False)
+        console.print("no known fault; fused products are computed correctly", highlight=False)
 
 
-def _fused_products_are_right() -> bool:
-    """Whether a vmapped product followed by a reduction is computed right, which jaxlib 0.10.2 on a CPU does not."""
+def _fused_products_are_correct() -> bool:
+    """Whether a vmapped product followed by a reduction is computed correctly; jaxlib 0.10.2 on a CPU does not."""
     i = jnp.arange(32769, dtype=jnp.float32)
     rows = jnp.stack((i, 0 * i, 0 * i), axis=1)
     squared_norms = jax.jit(jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2)))(rows)
@@ -54,12 +53,12 @@ def _fused_products_are_right() -> bool:
 
 
 def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the commands)
-    """The command that the words ask for."""
+    """The command that the arguments name."""
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule
     def widths(type_info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        """Networks, each with the widths of its hidden layers parted by commas: ``--hidden 32 256,256``."""
+        """Networks, each as the widths of its hidden layers separated by commas: ``--hidden 32 256,256``."""
         if type_info.type != Sequence[Sequence[int]]:
             return None
         return tyro.constructors.PrimitiveConstructorSpec(
@@ -81,19 +80,26 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     )
     try:
-        return tyro.cli(commands, prog="isjax", description=isjax.__doc__, args=list(arguments), registry=registry)
+        return tyro.cli(
+            commands,
+            prog="isjax",
+            description=isjax.__doc__,
+            args=list(arguments),
+            registry=registry,
+            config=(tyro.conf.CascadeSubcommandArgs,),  # options of a sweep may follow the source
+        )
     except (TypeError, ValueError) as error:
         raise CommandLineError(str(error)) from error
 
 
 def _console() -> Console:
-    """Standard output: as wide as the terminal, or as wide as need be."""
+    """Standard output: as wide as the terminal, or wide enough that no line is wrapped."""
     console = Console(emoji=False)
     return console if console.is_terminal else Console(width=1000, emoji=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line's entry."""
+    """The entry point of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     errors = Console(stderr=True, emoji=False)
     try:
@@ -106,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as error:
         errors.print(": ".join(["isjax: interrupted", *map(str, error.args)]), highlight=False, soft_wrap=True)
         sys.stdout.flush()
-        os._exit(1)  # sys.exit would wait until JAX has finished the block at work
-    except RunError as error:
+        os._exit(1)  # sys.exit would wait until JAX has finished the current block
+    except CommandFailed as error:
         errors.print(f"isjax: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except (MemoryError, OSError, RuntimeError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""The commands on studies: ``isjax sweep`` runs one, ``plot`` and ``show`` take up what it left.
+"""The commands on studies: ``isjax sweep`` runs one, ``plot`` and ``show`` read its file.
 
-They import xarray and matplotlib when they are called, so that other commands, and help, need not wait for these.
+They import ``isjax.study`` when they are called, so that other commands, and help, need not load xarray and matplotlib.
 """
 
 import contextlib
@@ -9,19 +9,18 @@ import hashlib
 import logging
 import platform
 import socket
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import jax
 import platformdirs
 import tyro
 from rich.console import Console
 
-from isjax.cli.common import CommandLineError, check_file_name, check_writable, devices
-from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
-from isjax.study.blocks import RunError
+from isjax.cli.common import CommandFailed, CommandLineError, check_file_name, check_writable, devices
+from isjax.cli.sources import Sources, Sparse
+from isjax.sources import Problem
 from isjax.sweeps import SweepSpec
 
 if TYPE_CHECKING:
@@ -34,122 +33,63 @@ __all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep", "programs_folder"]
 _logger = logging.getLogger(__name__)
 
 DEFAULT_SPEC = SweepSpec(num_steps=2000, schedule="linear")
-"""The grid of the default study; its learning rate falls to zero, so that one rate serves every width."""
+"""The grid of the default study; its learning rate decays to zero, so that one rate serves every width."""
 
 Encoder = Literal["identity", "sufficient", "biased"]
-SourceName = Literal["sparse", "invariant", "robust", "digital"]
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "sparse": {"num_inputs": 10, "num_relevant": (3, 4)},
-    "invariant": {"string_length": (8,), "group": "cyclic"},
-    "robust": {},
-    "digital": {"grid": 16, "num_cells": (16,)},
-}
-"""The options that only one kind of source has, with what they are where they are not given."""
-
-
-class _Kind(NamedTuple):
-    """A source, but for its discrimination and its number of classes."""
-
-    name: str
-    salt: int
-    build: Callable[..., Source]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """Train networks on controlled sources through several encoders, and split their risk exactly.
+    """Train networks on controlled sources through several encoders, and decompose their risk exactly.
 
-    Leaves NAME.nc (every number, with named axes) and NAME.png (excess risk against data length) in the output folder.
-    A run that was cut off leaves what it finished in NAME.blocks; the same command with --resume goes on from there.
+    Leaves NAME.nc (all results, with named axes) and NAME.png (excess risk against data length) in the output folder.
+    An interrupted run leaves its finished blocks in NAME.blocks; the same command with --resume continues it.
     """
 
     spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
     """The grid."""
-    source: SourceName = "sparse"
-    """The kind of source."""
-    num_inputs: int | None = None
-    """Inputs of a sparse source; 10 if not given."""
-    num_relevant: tuple[int, ...] | None = None
-    """How many of a sparse source's inputs matter, one source for each; 3 and 4 if not given."""
-    string_length: tuple[int, ...] | None = None
-    """Bits of an invariant source's string, one source for each; 8 if not given."""
-    group: Literal["cyclic", "symmetric"] | None = None
-    """The group that an invariant source does not see; cyclic if not given."""
-    grid: int | None = None
-    """Points on each axis of a digital source's plane; 16 if not given."""
-    num_cells: tuple[int, ...] | None = None
-    """Cells of a digital source, one source for each; 16 if not given."""
+    source: Annotated[Sources, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Sparse)
+    """The kind of source; options of the sweep may stand before it or after it."""
     num_classes: int = 4
-    """Classes of the target."""
+    """Number of classes of the target."""
     discriminations: tuple[float, ...] = (0.5, 0.8)
-    """How well the sufficient code tells the class, from 0 (nothing to learn) to 1; one source for each."""
+    """How well the sufficient code determines the class, from 0 (not at all) to 1; one source for each."""
     encoders: tuple[Encoder, ...] = ("identity", "sufficient", "biased")
-    """What the learners see of X."""
+    """The encoders of X that the networks learn from."""
     seed: int = 0
     """Seed of the sources and of the training."""
     output: Path = Path()
-    """Folder for the files; made if it is not there."""
+    """Folder for the files; created if it does not exist."""
     name: str = "study"
     """Name of the files."""
     resume: bool = False
-    """Go on with a run that was cut off: train only what it did not finish."""
+    """Continue an interrupted run: train only the blocks that are missing."""
     cluster: str | None = None
-    """Address of a Dask scheduler, as in tcp://host:8786, whose workers do the training."""
+    """Address of a Dask scheduler whose workers train the blocks, such as tcp://host:8786."""
     quiet: bool = False
-    """Print nothing but warnings and errors."""
+    """Print only warnings and errors."""
     keep_programs: bool = True
     """Keep compiled programs in the user's cache folder, so that a study of the same shapes need not compile again.
-    ``isjax doctor`` tells where; the folder may be deleted at any time."""
+    ``isjax doctor`` prints where; the folder may be deleted at any time."""
 
-    def problems(self) -> dict[str, Problem]:
-        """The problems of the study, by name."""
+    def problems(self) -> dict[tuple[str, str], Problem]:
+        """The problems of the study, by source and encoder."""
         check_file_name(self.name)
-        for name in ("num_relevant", "string_length", "num_cells", "discriminations", "encoders"):
-            if getattr(self, name) == ():
+        options = {"discriminations": self.discriminations, "encoders": self.encoders, **vars(self.source)}
+        for name, values in options.items():
+            if values == ():
                 raise CommandLineError(f"{name} must name at least one value, got none")
-        problems = {}
-        for kind in self._kinds():
-            key = jax.random.fold_in(jax.random.key(self.seed), kind.salt)  # codes and labels at every discrimination
-            for discrimination in self.discriminations:
-                source = kind.build(key, num_classes=self.num_classes, discrimination=discrimination)
-                name = f"{kind.name} δ={discrimination:g}"
-                problems |= {f"{name} / {encoder}": source.problem(encoder) for encoder in self.encoders}
-        return problems
-
-    def _kinds(self) -> list[_Kind]:
-        """The sources of the study, but for their discrimination; an option of another kind of source is refused."""
-        for kind, options in _OPTIONS.items():
-            given = [name for name in options if getattr(self, name) is not None]
-            if kind != self.source and given:
-                option = given[0].replace("_", "-")
-                raise CommandLineError(f"--{option} is an option of {kind} sources, not of {self.source} ones")
-        of_kind = {name: getattr(self, name) for name in _OPTIONS[self.source]}
-        options = {name: _OPTIONS[self.source][name] if value is None else value for name, value in of_kind.items()}
-        if self.source == "sparse":
-            d = options["num_inputs"]
-            return [
-                _Kind(f"sparse d={d} k={k}", k, partial(sparse_source, num_inputs=d, num_relevant=k))
-                for k in options["num_relevant"]
-            ]
-        if self.source == "invariant":
-            group = options["group"]
-            return [
-                _Kind(f"invariant L={n} {group}", n, partial(invariant_source, length=n, group=group))
-                for n in options["string_length"]
-            ]
-        if self.source == "digital":
-            grid = options["grid"]
-            return [
-                _Kind(f"digital {grid}×{grid} K={k}", k, partial(digital_source, grid=grid, num_cells=k))
-                for k in options["num_cells"]
-            ]
-        return [_Kind("robust", 0, robust_source)]
+        drawn = self.source.sources(
+            jax.random.key(self.seed), num_classes=self.num_classes, discriminations=self.discriminations
+        )
+        return {(name, encoder): source.problem(encoder) for name, source in drawn for encoder in self.encoders}
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
+        import isjax.study
         from isjax._shell import style
-        from isjax.study import figure, report, runner
+        from isjax.study import report
+        from isjax.study.blocks import RunError
 
         if self.keep_programs:
             _keep_programs()
@@ -166,16 +106,19 @@ class Sweep:
         )
         data = self.output / f"{self.name}.nc"
         with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
-            study = runner.run(
-                jax.random.key(self.seed),
-                problems,
-                self.spec,
-                output=data,
-                executor=executor,
-                resume=self.resume,
-                progress=not self.quiet,
-            )
-        drawn = style.save(figure.study_figure(study), self.output / f"{self.name}.png")
+            try:
+                study = isjax.study.run(
+                    jax.random.key(self.seed),
+                    problems,
+                    self.spec,
+                    output=data,
+                    executor=executor,
+                    resume=self.resume,
+                    progress=not self.quiet,
+                )
+            except RunError as error:
+                raise CommandFailed(str(error)) from error
+        drawn = style.save(isjax.study.figure(study), self.output / f"{self.name}.png")
         report.print_study(study, console)
         console.print(f"wrote {data} and {drawn}", highlight=False, soft_wrap=True)
 
@@ -187,18 +130,18 @@ class Plot:
     file: tyro.conf.Positional[Path]
     """A file that isjax sweep wrote, NAME.nc."""
     output: Path | None = None
-    """The figure; its ending tells the format. NAME.png beside the file if not given."""
+    """The figure, in the format of its ending; NAME.png in the folder of the file if not given."""
 
     def __call__(self, console: Console) -> None:
         """Draws it."""
+        import isjax.study
         from isjax._shell import style
-        from isjax.study import figure
 
         study = _load(self.file)
         path = self.output or self.file.with_suffix(".png")
         check_writable(path.parent)
         try:
-            style.save(figure.study_figure(study), path)
+            style.save(isjax.study.figure(study), path)
         except ValueError as error:
             raise CommandLineError(str(error)) from error
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -219,27 +162,27 @@ class Show:
 
 
 def _load(path: Path) -> "xr.Dataset":
-    from isjax.study import results
+    import isjax.study
 
     try:
-        return results.load(path)
+        return isjax.study.load(path)
     except (OSError, ValueError) as error:
         raise CommandLineError(str(error)) from error
 
 
 def _keep_programs() -> None:
-    """Has JAX look for compiled programs where earlier runs kept theirs."""
+    """Makes JAX keep compiled programs, and use those that earlier runs kept."""
     jax.config.update("jax_compilation_cache_dir", str(programs_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    # Of each program that it finds, XLA says that the machine lacks "prefer-no-gather" and the like, which are hints
-    # and no features (jax-ml/jax#38445). JAX's own warnings go on.
+    # XLA warns, for each program that it loads, that the machine lacks "prefer-no-gather" and the like, which are hints
+    # for tuning and not features (jax-ml/jax#38445). JAX's own warnings are still shown.
     level = logging.getLogger("jax").level
     jax.config.update("jax_logging_level", "CRITICAL")
     logging.getLogger("jax").setLevel(level)
 
 
 def programs_folder() -> Path:
-    """Where compiled programs are kept: a folder for each type of machine, whose instructions they are."""
+    """Where compiled programs are kept: one folder for each type of processor, since they hold its instructions."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else [platform.processor()]
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
@@ -271,7 +214,7 @@ def _log_to_standard_error(quiet: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _workers(address: str | None) -> "Iterator[Executor | None]":
-    """The workers of a Dask cluster; this process alone if there is no address."""
+    """An executor that runs on the workers of a Dask cluster; None if there is no address."""
     if address is None:
         yield None
         return
@@ -280,18 +223,18 @@ def _workers(address: str | None) -> "Iterator[Executor | None]":
         from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise CommandLineError("--cluster needs Dask: pip install 'isjax[cluster]'") from error
-    for name in ("distributed", "distributed.client"):  # what goes wrong is told in a line of ours
+    for name in ("distributed", "distributed.client"):  # a failure is reported in one line, by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         socket.create_connection(get_address_host_port(address), timeout=_CONNECT_SECONDS).close()
         client = distributed.Client(address, timeout=_CONNECT_SECONDS)
     except ValueError as error:
-        raise CommandLineError(f"cluster must be an address as in tcp://host:8786: {error}") from error
+        raise CommandLineError(f"cluster must be an address such as tcp://host:8786: {error}") from error
     except OSError as error:
-        raise RunError(f"no Dask scheduler answers at {address}: {error}") from error
+        raise CommandFailed(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
         if not client.scheduler_info()["workers"]:
-            _logger.warning("the scheduler at %s has no workers yet, and the study waits for them", address)
+            _logger.warning("the scheduler at %s has no workers yet: waiting for them", address)
         yield client.get_executor()
 
 

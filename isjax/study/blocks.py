@@ -1,4 +1,4 @@
-"""A study cut into blocks, each of which is one jitted call that any process can make."""
+"""A study cut into blocks, each of which is one compiled call that any process can make."""
 
 import dataclasses
 import itertools
@@ -13,27 +13,36 @@ import numpy as np
 
 from isjax._typing import Array, Key
 from isjax.sources import Problem
-from isjax.sweeps import SweepResult, SweepSpec, problem_groups, sweep
+from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
 
-__all__ = ["Block", "Part", "RunError", "Work", "assemble", "blocks", "settings", "train_block", "versions"]
+__all__ = [
+    "Block",
+    "Part",
+    "PlainKey",
+    "RunError",
+    "Work",
+    "assemble",
+    "blocks",
+    "settings",
+    "train_block",
+    "versions",
+]
 
 MOST_STEPS = 2**24
 POLL_SECONDS = 0.01
 
-_sweep = jax.jit(sweep, static_argnames="mesh")
-
 
 class RunError(RuntimeError):
-    """A study could not be run to its end; the message says what stopped it, and how to go on."""
+    """A study could not be finished; the message says why, and how to resume it."""
 
 
 class Block(NamedTuple):
-    """A part of a study that is one call: problems that share a program, one width, one batch size."""
+    """A part of a study that is one call: problems that share a program, one network, one batch size."""
 
     problems: tuple[int, ...]
     """Positions of its problems."""
-    hidden: int
-    """Position of its widths."""
+    network: int
+    """Position of its network."""
     batch_size: int
     """Position of its batch size."""
     learning_rates: tuple[int, ...]
@@ -49,78 +58,72 @@ class Block(NamedTuple):
         return len(self.problems) * self.spec.num_members
 
     def describe(self) -> str:
-        """What it is, in a few words."""
-        widths = "×".join(map(str, self.spec.hidden[0])) or "linear"
+        """One line for the progress display."""
         problems = f"{len(self.problems)} problem{'s' * (len(self.problems) > 1)}"
         lengths = "…".join(map(str, sorted({min(self.spec.lengths), max(self.spec.lengths)})))
         batches = f"batches of {self.spec.batch_sizes[0]}"
-        return f"{self.num_members} networks of width {widths}, {problems}, {batches}, n = {lengths}"
+        return f"{self.num_members} networks {self.spec.network_names[0]}, {problems}, {batches}, n = {lengths}"
 
 
 class Part(NamedTuple):
-    """What a block gave."""
+    """What training a block gave."""
 
     arrays: dict[str, np.ndarray]
     """The fields of its ``SweepResult``."""
     seconds: dict[str, float]
-    """How long was spent on what."""
+    """Seconds spent compiling and running."""
 
 
 def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
-    """The blocks of a study, the narrow networks first.
+    """The blocks of a study, in the order of its networks.
 
-    A block in which all members' SGD steps together are more than ``most_steps`` is cut: into one length each, then one
-    learning rate, then one problem. So what a reboot can cost is bounded. Parts by length or rate share a program.
+    A block in which all members take more than ``most_steps`` SGD steps together is cut: into one length each, then one
+    learning rate, then one problem. This bounds what an interruption can cost. Blocks cut by length or learning rate
+    share a program.
 
     Args:
       problems: what the learners see.
       spec: the grid.
-      most_steps: how many steps a block may hold, where cutting helps; ``MOST_STEPS`` if None.
+      most_steps: the largest number of steps in a block that can still be cut; ``MOST_STEPS`` if None.
 
     Returns:
       The blocks.
 
     Examples:
-      >>> import isjax.study.blocks
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> spec = SweepSpec(hidden=((8,), (9,)), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
-      >>> problems = [source.problem("sufficient")]
+      >>> import isjax, jax, isjax.study.blocks
+      >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
+      >>> problems = [isjax.sparse_source(key, **options, discrimination=0.8).problem("sufficient")]
+      >>> spec = isjax.SweepSpec(hidden=((8,), (9,)), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> [len(isjax.study.blocks.blocks(problems, spec, most_steps=n)) for n in (40, 20)]
       [2, 4]
     """
     most_steps = MOST_STEPS if most_steps is None else most_steps
+    groups = problem_groups(problems, spec.batch_sizes)
     made = []
     for (i, hidden), (j, size) in itertools.product(enumerate(spec.hidden), enumerate(spec.batch_sizes)):
         whole = dataclasses.replace(spec, hidden=(hidden,), batch_sizes=(size,))
-        for group in problem_groups(problems, spec.batch_sizes):
+        for group in groups:
             cuts = [[tuple(group)], [tuple(range(len(spec.learning_rates)))], [tuple(range(len(spec.lengths)))]]
             for axis in reversed(range(3)):
                 if max(_num_steps(whole, *positions) for positions in itertools.product(*cuts)) > most_steps:
                     cuts[axis] = [(position,) for position in cuts[axis][0]]
-            made += [Block(p, i, j, rates, n, _part(whole, rates, n)) for p, rates, n in itertools.product(*cuts)]
+            made += [
+                Block(chosen, i, j, rates, lengths, whole.part(learning_rates=rates, lengths=lengths))
+                for chosen, rates, lengths in itertools.product(*cuts)
+            ]
     return made
 
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
-    """How many steps the members of a part take together."""
-    if spec.num_epochs is None:
-        steps = len(lengths) * (spec.num_steps or 0)
-    else:
-        steps = sum(-(-spec.lengths[i] // spec.batch_sizes[0]) for i in lengths) * spec.num_epochs
+    """How many SGD steps the members of a part take together."""
+    steps = sum(spec.total_steps(spec.lengths[i], spec.batch_sizes[0]) for i in lengths)
     return len(problems) * len(rates) * spec.num_seeds * steps
-
-
-def _part(spec: SweepSpec, rates: Sequence[int], lengths: Sequence[int]) -> SweepSpec:
-    """Some rates and lengths of a grid; its longest length stays, which is what parts need to share a program."""
-    _, metadata = spec.tree_flatten_with_keys()
-    leaves = tuple(spec.lengths[i] for i in lengths), tuple(spec.learning_rates[i] for i in rates)
-    return SweepSpec.tree_unflatten(metadata, leaves)
 
 
 def assemble(
     parts: Sequence[tuple[Block, Mapping[str, np.ndarray]]], num_problems: int, spec: SweepSpec
 ) -> SweepResult:
-    """One result from those of all blocks.
+    """One result, in numpy arrays, from those of all blocks.
 
     Args:
       parts: every block, and the arrays that it gave.
@@ -131,71 +134,79 @@ def assemble(
       A ``SweepResult``.
 
     Examples:
-      >>> import isjax.study.blocks
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
-      >>> problems = [source.problem("sufficient")]
-      >>> [block] = isjax.study.blocks.blocks(problems, spec)
-      >>> part = isjax.study.blocks.train_block(isjax.study.blocks.Work.of(jax.random.key(1), problems, block.spec))
-      >>> isjax.study.blocks.assemble([(block, part.arrays)], 1, spec).risk.shape
+      >>> import numpy as np, isjax, isjax.study.blocks
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
+      >>> block = isjax.study.blocks.Block((0,), 0, 0, (0,), (0, 1), spec)
+      >>> arrays = {name: np.zeros((1, 1, 1, 1, 2, 2, 2)) for name in ("decoder_error", "train_loss", "steps")}
+      >>> arrays |= {name: np.zeros(1) for name in ("conditional_entropy", "encoder_bias")}
+      >>> isjax.study.blocks.assemble([(block, arrays)], 1, spec).decoder_error.shape
       (1, 1, 1, 1, 2, 2, 2)
     """
+    grid = num_problems, *map(len, (spec.hidden, spec.batch_sizes, spec.learning_rates, spec.lengths))
 
-    def whole(name: str) -> Array:
+    def whole(name: str) -> np.ndarray:
         example = parts[0][1][name]
-        grid = map(len, (spec.hidden, spec.batch_sizes, spec.learning_rates, spec.lengths))
-        array = np.empty((num_problems, *grid, *example.shape[5:]), example.dtype)
+        num_axes = min(example.ndim, len(grid))  # all of the grid's, or the problems' alone
+        array = np.empty((*grid[:num_axes], *example.shape[num_axes:]), example.dtype)
         for block, arrays in parts:
-            at = np.ix_(block.problems, (block.hidden,), (block.batch_size,), block.learning_rates, block.lengths)
-            array[at] = arrays[name]
-        return jnp.asarray(array)
+            positions = block.problems, (block.network,), (block.batch_size,), block.learning_rates, block.lengths
+            array[np.ix_(*positions[:num_axes])] = arrays[name]
+        return array
 
-    return SweepResult(*map(whole, SweepResult._fields))
+    return SweepResult(**{name: whole(name) for name in SweepResult._fields})  # pyright: ignore[reportArgumentType]
+
+
+class PlainKey(NamedTuple):
+    """A key of ``jax.random.key`` on the host, which can be pickled and written as JSON."""
+
+    impl: str
+    data: np.ndarray
+
+    @classmethod
+    def of(cls, key: Key[Array, ""]) -> "PlainKey":
+        """Copies a key to the host."""
+        return cls(str(jax.random.key_impl(key)), jax.device_get(jax.random.key_data(key)))
+
+    def on_device(self) -> Key[Array, ""]:
+        """The key again."""
+        return jax.random.wrap_key_data(jnp.asarray(self.data), impl=self.impl)
 
 
 class Work(NamedTuple):
-    """All that it takes to train a block: plain things, which any process can unpickle."""
+    """All that it takes to train a block, as plain data that any process can unpickle."""
 
-    key_data: np.ndarray
-    """Of the key."""
-    key_impl: str
-    """Name of its kind."""
+    key: PlainKey
+    """The key of the study."""
     problems: list[Problem]
     """What the learners see, as numpy arrays."""
     spec: SweepSpec
     """The block's part of the grid."""
     settings: dict[str, Any]
-    """Those of JAX under which it is done."""
+    """The settings of JAX under which it is trained."""
     versions: dict[str, str]
-    """What has to be installed."""
-
-    @classmethod
-    def of(cls, key: Key[Array, ""], problems: Sequence[Problem], spec: SweepSpec) -> "Work":
-        """The work of a block, with the settings of this process."""
-        plain = [jax.tree.map(np.asarray, problem) for problem in problems]
-        data, impl = np.asarray(jax.random.key_data(key)), str(jax.random.key_impl(key))
-        return cls(data, impl, plain, spec, settings(), versions())
+    """The versions that must be installed."""
 
 
 def train_block(work: Work, report: Callable[[str], object] = lambda _: None) -> Part:
-    """Trains a block, in whatever process this is: arrays in, arrays out.
+    """Trains a block, in whatever process this is. Its arrays come from the host and return to it, once each.
 
     Args:
-      work: what to do.
-      report: is told when it begins compiling, and when training.
+      work: what to train.
+      report: is called with ``"compiling"``, then with ``"training"``.
 
     Returns:
-      What it gave.
+      The results and the timings.
 
     Raises:
-      RunError: if this process has other versions than the work's.
+      RunError: if this process has other versions than the work requires.
 
     Examples:
-      >>> import isjax.study.blocks
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
-      >>> work = isjax.study.blocks.Work.of(jax.random.key(1), [source.problem("sufficient")], spec)
-      >>> isjax.study.blocks.train_block(work, print).arrays["steps"].shape
+      >>> import isjax, jax, isjax.study.blocks as blocks
+      >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
+      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("sufficient"))
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> work = blocks.Work(blocks.PlainKey.of(key), [problem], spec, blocks.settings(), blocks.versions())
+      >>> blocks.train_block(work, print).arrays["steps"].shape
       compiling
       training
       (1, 1, 1, 1, 1, 2, 2)
@@ -207,28 +218,24 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
         jax.default_matmul_precision(work.settings["jax_default_matmul_precision"]),
         jax.threefry_partitionable(work.settings["jax_threefry_partitionable"]),
     ):
-        key = jax.random.wrap_key_data(jnp.asarray(work.key_data), impl=work.key_impl)
-        arguments = key, work.problems, work.spec
         report("compiling")
         start = time.perf_counter()
-        program = _sweep.lower(*arguments).compile()  # JAX keeps it for the blocks that share it
+        program = compile_sweep(work.key.on_device(), work.problems, work.spec)
         compiled = time.perf_counter()
         report("training")
-        result = program(*arguments)
-        while not all(array.is_ready() for array in result):  # block_until_ready would not let Ctrl-C through
+        result = program()
+        while not all(array.is_ready() for array in result):  # pyright: ignore[reportAttributeAccessIssue]
+            # block_until_ready would delay Ctrl-C
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return Part({name: np.asarray(array) for name, array in result._asdict().items()}, seconds)
+        return Part(jax.device_get(result)._asdict(), seconds)
 
 
 def settings() -> dict[str, Any]:
-    """Settings of JAX that change numbers.
-
-    Returns:
-      Their values here and now.
+    """The settings of JAX that change numbers, here and now.
 
     Examples:
-      >>> import isjax.study.blocks
+      >>> import jax, isjax.study.blocks
       >>> with jax.enable_x64(True):
       ...     isjax.study.blocks.settings()["jax_enable_x64"]
       True
@@ -238,10 +245,7 @@ def settings() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the numbers.
-
-    Returns:
-      A version for each package.
+    """The versions of the packages that compute the numbers.
 
     Examples:
       >>> import isjax.study.blocks

@@ -1,14 +1,15 @@
-"""Finished blocks of a study on disk, so that a study survives whatever ends its process.
+"""Finished blocks of a study on disk, so that an interrupted study can be resumed.
 
 A block is one file, named by the digest of its identity: everything that determines its numbers. It holds a SHA-256
 checksum of all that follows, a line of JSON with the identity and the timings, and the arrays as ``.npz``, without
-pickle. A file is written beside its place, flushed to the disk and renamed: whole, or not there. A block of another
-spec, key, problem or version has another name, so that no run overwrites what another one spent its time on.
+pickle. A file is written under a temporary name, flushed to the disk, then renamed: it is complete or absent. A block
+of another spec, key, problem or version has another name, so no run overwrites the blocks of another.
 """
 
 import collections
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import io
 import json
@@ -17,48 +18,48 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import jax
 import numpy as np
+import xarray as xr
 
 from isjax._shell.files import write_atomically
-from isjax._typing import Array, Key
 from isjax.sources import Problem
-from isjax.study.blocks import Part, RunError, settings, versions
+from isjax.study import results
+from isjax.study.blocks import Part, PlainKey, RunError, settings, versions
 from isjax.sweeps import SweepSpec
 
-__all__ = ["Checkpoints", "digest", "digest_of_problem", "identify", "locked"]
+__all__ = ["Checkpoints", "NoCheckpoints", "Store", "digest", "digest_of_problem", "identify", "locked"]
 
-FORMAT = "isjax block 1"
+FORMAT = "isjax block 2"
 _SUFFIX = ".block"
 
 _logger = logging.getLogger(__name__)
 
 
-def identify(key: Key[Array, ""], problems: Sequence[str], spec: SweepSpec) -> dict[str, Any]:
-    """What determines the numbers of a block; not the device, nor the chunks, on which only their rounding depends.
+def identify(key: PlainKey, problems: Sequence[str], spec: SweepSpec) -> dict[str, Any]:
+    """What determines the numbers of a block; not the device or the chunk size, which change only their rounding.
 
     Args:
-      key: a key of ``jax.random.key``.
+      key: the key of the study.
       problems: digests of its problems.
       spec: its part of the grid.
 
     Returns:
-      A dictionary that goes through JSON unchanged.
+      A dictionary that JSON reproduces exactly.
 
     Examples:
-      >>> import isjax.study.checkpoints
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_steps=10, num_evals=2)
-      >>> identity = isjax.study.checkpoints.identify(jax.random.key(1), ["ab12"], spec)
+      >>> import isjax, jax, isjax.study.blocks, isjax.study.checkpoints
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_steps=10, num_evals=2)
+      >>> key = isjax.study.blocks.PlainKey.of(jax.random.key(1))
+      >>> identity = isjax.study.checkpoints.identify(key, ["ab12"], spec)
       >>> identity["hidden"], identity["num_steps"]
       ([[8]], 10)
     """
     identity = {
         **dataclasses.asdict(dataclasses.replace(spec, chunk_size=None)),
-        "max_length": spec.max_length,
         "problems": list(problems),
-        "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
+        "key": [key.impl, key.data.tolist()],
         "settings": settings(),
         "versions": versions(),
     }
@@ -66,32 +67,22 @@ def identify(key: Key[Array, ""], problems: Sequence[str], spec: SweepSpec) -> d
 
 
 def digest_of_problem(problem: Problem) -> str:
-    """SHA-256 of a problem's arrays, their shapes and dtypes.
-
-    Args:
-      problem: what a learner sees.
-
-    Returns:
-      64 hexadecimal digits.
+    """SHA-256 of a problem's numpy arrays, their shapes and dtypes.
 
     Examples:
-      >>> import isjax.study.checkpoints
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> len({isjax.study.checkpoints.digest_of_problem(source.problem(encoder)) for encoder in ("identity", "biased")})
+      >>> import isjax, jax, isjax.study.checkpoints
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> source = isjax.sparse_source(jax.random.key(0), **options)
+      >>> problems = jax.device_get([source.problem("identity"), source.problem("biased")])
+      >>> len({isjax.study.checkpoints.digest_of_problem(problem) for problem in problems})
       2
     """
-    arrays = [np.ascontiguousarray(array) for array in problem]
+    arrays = [np.asarray(array) for array in problem]
     return digest([[a.dtype.str, a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for a in arrays])
 
 
 def digest(described: object) -> str:
-    """SHA-256 of what JSON can hold.
-
-    Args:
-      described: numbers, words, lists and dictionaries.
-
-    Returns:
-      64 hexadecimal digits.
+    """SHA-256 of an object that JSON can represent, as 64 hexadecimal digits.
 
     Examples:
       >>> import isjax.study.checkpoints
@@ -101,87 +92,197 @@ def digest(described: object) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
+class Store(Protocol):
+    """Where a run keeps its finished blocks, and at its end the study."""
+
+    def locked(self) -> contextlib.AbstractContextManager[object]:
+        """Reserves the store for one run."""
+        ...
+
+    def restore(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
+        """The finished study if there is one, otherwise the finished blocks."""
+        ...
+
+    def start_anew(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
+        """No study and no blocks; warns if there are blocks that could have been restored."""
+        ...
+
+    def write(self, i: int, part: Part) -> None:
+        """Writes a block."""
+        ...
+
+    def finish(self, study: xr.Dataset) -> None:
+        """Writes the study."""
+        ...
+
+    def remove_blocks(self) -> None:
+        """Removes the blocks, which the study contains."""
+        ...
+
+    def resume_hint(self) -> str | None:
+        """How to resume the run after an interruption; None where nothing is stored."""
+        ...
+
+
+class NoCheckpoints:
+    """A store that keeps nothing: for a study without a file, and for all processes of a program but the first."""
+
+    def locked(self) -> contextlib.AbstractContextManager[object]:
+        """Reserves nothing."""
+        return contextlib.nullcontext()
+
+    def restore(self) -> tuple[None, dict[int, Part]]:
+        """Nothing."""
+        return None, {}
+
+    start_anew = restore
+
+    def write(self, i: int, part: Part) -> None:
+        """Does nothing."""
+
+    def finish(self, study: xr.Dataset) -> None:
+        """Does nothing."""
+
+    def remove_blocks(self) -> None:
+        """Does nothing."""
+
+    def resume_hint(self) -> None:
+        """None: there is nothing to resume."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
-    """The finished blocks of a study.
+    """The finished blocks of a study, in the folder ``NAME.blocks`` next to its file ``NAME.nc``.
 
     Attributes:
-      folder: where they lie; made when the first is written.
+      path: the file of the study.
       identities: what determines each block of the study.
+      digest: of all that determines the study.
 
     Examples:
       >>> import pathlib, tempfile, numpy as np, isjax.study.blocks, isjax.study.checkpoints
       >>> part = isjax.study.blocks.Part({"risk": np.zeros(3)}, {"run": 1.5})
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     blocks = isjax.study.checkpoints.Checkpoints(pathlib.Path(folder) / "study.blocks", [{"a": 1}, {"a": 2}])
-      ...     blocks.write(1, part)
-      ...     {i: whole.seconds for i, whole in blocks.restore().items()}
-      {1: {'run': 1.5}}
+      ...     path = pathlib.Path(folder) / "study.nc"
+      ...     store = isjax.study.checkpoints.Checkpoints(path, [{"a": 1}, {"a": 2}], digest="")
+      ...     store.write(1, part)
+      ...     study, parts = store.restore()
+      >>> study, {i: restored.seconds for i, restored in parts.items()}
+      (None, {1: {'run': 1.5}})
     """
 
-    folder: Path
+    path: Path
     identities: Sequence[dict[str, Any]]
+    digest: str
 
-    def path(self, i: int) -> Path:
-        """Where a block lies."""
-        return self.folder / (digest(self.identities[i]) + _SUFFIX)
+    @property
+    def folder(self) -> Path:
+        """The folder of the blocks, created when the first is written."""
+        return self.path.with_name(f"{self.path.stem}.blocks")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Creates and locks the folder of the study, and removes temporary files that an interrupted run left."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.parent):
+            for folder, pattern in (
+                (self.path.parent, f".{glob.escape(self.path.stem)}-*{self.path.suffix}"),
+                (self.folder, f".*{_SUFFIX}"),
+            ):
+                for temporary in folder.glob(pattern):
+                    temporary.unlink(missing_ok=True)
+            yield
+
+    def restore(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
+        """The finished study if there is one, otherwise the finished blocks; the log says what could not be used."""
+        study = self._restore_study()
+        return study, self._restore_blocks() if study is None else {}
+
+    def start_anew(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
+        """No study and no blocks; warns if there are blocks that could have been restored."""
+        if self._num_files():
+            _logger.warning(
+                "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) restores them",
+                self._num_files(),
+                self.folder,
+            )
+        return None, {}
 
     def write(self, i: int, part: Part) -> None:
-        """Writes a block, whole or not at all."""
+        """Writes a block, completely or not at all."""
         arrays = io.BytesIO()
         np.savez(arrays, allow_pickle=False, **part.arrays)
         header = {"format": FORMAT, "identity": self.identities[i], "seconds": part.seconds}
         content = json.dumps(header).encode() + b"\n" + arrays.getvalue()
         checksum = hashlib.sha256(content).hexdigest().encode()
         self.folder.mkdir(exist_ok=True)
-        write_atomically(self.path(i), lambda beside: beside.write_bytes(checksum + b"\n" + content))
+        write_atomically(self._path(i), lambda temporary: temporary.write_bytes(checksum + b"\n" + content))
 
-    def restore(self) -> dict[int, Part]:
-        """The blocks that are whole; the log says which are, and what is wrong with the others."""
-        parts = {}
-        for i, of in enumerate(self._numbered()):
-            try:
-                parts[i] = self._read(i)
-            except FileNotFoundError:
-                _logger.debug("%s is not there yet", of)
-            except (OSError, ValueError) as error:
-                _logger.warning("%s is trained again: %s", of, error)
-            else:
-                _logger.info("%s is whole, and is not trained again", of)
-        for reason, paths in self._others().items():
-            example = f"{len(paths)} files such as {paths[0].name}" if len(paths) > 1 else paths[0].name
-            _logger.warning("%s in %s is left as it is: %s", example, self.folder, reason)
-        return parts
+    def finish(self, study: xr.Dataset) -> None:
+        """Writes the study."""
+        results.save(study, self.path)
 
-    def num_files(self) -> int:
-        """How many of the blocks have a file."""
-        return sum(self.path(i).exists() for i in range(len(self.identities)))
-
-    def tidy(self) -> None:
-        """Removes what was half-written when a run was cut off; only for one who holds the lock."""
-        for path in self.folder.glob(f".*{_SUFFIX}"):
-            path.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """Removes the blocks, and their folder unless it holds anything else."""
+    def remove_blocks(self) -> None:
+        """Removes the blocks of the study, and their folder if it is then empty."""
         for i in range(len(self.identities)):
-            self.path(i).unlink(missing_ok=True)
+            self._path(i).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
+    def resume_hint(self) -> str:
+        """How many blocks are saved, and how to resume."""
+        return (
+            f"{self._num_files()} of {len(self.identities)} blocks are saved in {self.folder}: "
+            "continue with resume=True (isjax sweep --resume)"
+        )
+
+    def _path(self, i: int) -> Path:
+        return self.folder / (digest(self.identities[i]) + _SUFFIX)
+
+    def _num_files(self) -> int:
+        return sum(self._path(i).exists() for i in range(len(self.identities)))
+
+    def _restore_study(self) -> xr.Dataset | None:
+        try:
+            study = results.load(self.path)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            _logger.warning("the study is computed again: %s", error)
+            return None
+        if study.attrs.get("digest") != self.digest:
+            _logger.warning("%s has another spec, key, problems or versions, and will be replaced", self.path)
+            return None
+        _logger.info("%s is complete: there is nothing to train", self.path)
+        return study
+
+    def _restore_blocks(self) -> dict[int, Part]:
+        parts = {}
+        for i in range(len(self.identities)):
+            block = f"block {i + 1} of {len(self.identities)}"
+            try:
+                parts[i] = self._read(i)
+            except FileNotFoundError:
+                _logger.debug("%s is not trained yet", block)
+            except (OSError, ValueError) as error:
+                _logger.warning("%s is trained again: %s", block, error)
+            else:
+                _logger.info("%s is restored", block)
+        for reason, paths in self._other_files().items():
+            example = f"{len(paths)} files such as {paths[0].name}" if len(paths) > 1 else paths[0].name
+            _logger.warning("%s in %s is not used: %s", example, self.folder, reason)
+        return parts
+
     def _read(self, i: int) -> Part:
-        header, arrays = _parse(self.path(i).read_bytes())
+        header, arrays = _parse(self._path(i).read_bytes())
         if header["identity"] != self.identities[i]:
-            raise ValueError("its file holds another block")
+            raise ValueError("its file contains another block")
         with np.load(io.BytesIO(arrays), allow_pickle=False) as loaded:
             return Part(dict(loaded), header["seconds"])
 
-    def _numbered(self) -> list[str]:
-        return [f"block {i + 1} of {len(self.identities)}" for i in range(len(self.identities))]
-
-    def _others(self) -> dict[str, list[Path]]:
-        """What else lies in the folder, by the reason why it is no block of the study."""
-        ours = {self.path(i) for i in range(len(self.identities))}
+    def _other_files(self) -> dict[str, list[Path]]:
+        """The files in the folder that are not blocks of this study, by the reason."""
+        ours = {self._path(i) for i in range(len(self.identities))}
         found = collections.defaultdict(list)
         for path in sorted(self.folder.glob("*")):
             if path not in ours:
@@ -192,34 +293,34 @@ class Checkpoints:
         try:
             identity = _parse(path.read_bytes())[0]["identity"]
         except (OSError, ValueError) as error:
-            return str(error) if isinstance(error, ValueError) else "it cannot be read"
+            return str(error) if isinstance(error, ValueError) else "cannot be read"
         names = sorted({*identity, *self.identities[0]})
         unlike = [name for name in names if identity.get(name) not in [ours.get(name) for ours in self.identities]]
-        return f"it is of another study, whose {', '.join(unlike or ['combination'])} differ{'s' * (len(unlike) < 2)}"
+        return f"a block of another study, with other {', '.join(unlike or ['combinations'])}"
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header of a whole block, and its arrays."""
+    """The header and the arrays of a block."""
     checksum, _, rest = content.partition(b"\n")
     if checksum != hashlib.sha256(rest).hexdigest().encode():
-        raise ValueError("its checksum differs: it is torn, or no block")
+        raise ValueError("checksum mismatch: truncated, or not an isjax block")
     line, _, arrays = rest.partition(b"\n")
     header = json.loads(line)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError(f"it is no block of the format {FORMAT!r}")
+        raise ValueError(f"not in the format {FORMAT!r}")
     return header, arrays
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a folder for one run; the operating system lets go of it when the process ends, however that ends.
+    """Locks a folder for one run; the operating system releases the lock when the process ends, however it ends.
 
     Args:
-      folder: where the run writes; it must be there.
+      folder: where the run writes; it must exist.
 
     Raises:
       OSError: if the folder cannot be written.
-      RunError: if another run holds it.
+      RunError: if another run holds the lock.
 
     Examples:
       >>> import pathlib, tempfile, isjax.study.checkpoints
@@ -237,13 +338,15 @@ def locked(folder: Path) -> Iterator[None]:
             _lock(handle)
         except (BlockingIOError, PermissionError) as error:
             os.close(handle)
-            raise RunError(f"another run is writing into the folder {folder}: wait for it, or name another") from error
+            raise RunError(
+                f"another run is writing into the folder {folder}: wait for it, or choose another output folder"
+            ) from error
         except OSError as error:
-            _logger.warning("the folder %s cannot be locked (%s): start no second run into it", folder, error.strerror)
+            _logger.warning("the folder %s cannot be locked (%s): start no second run in it", folder, error.strerror)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), path.stat()):
                 break
-        os.close(handle)  # its last holder removed it before we had it
+        os.close(handle)  # its last holder removed it before we locked it
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +18,71 @@ import xarray as xr
 from xarray.backends import H5NetCDFStore
 
 from isjax._shell.files import write_atomically
+from isjax.study.blocks import versions
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
-__all__ = ["best_excess_risk", "load", "problems_by_source", "samples_to_reach", "save", "to_dataset"]
+__all__ = [
+    "Name",
+    "load",
+    "positions_by_source",
+    "samples_to_reach",
+    "save",
+    "to_dataset",
+    "with_problem_axis",
+]
 
-FORMAT = "isjax study 2"
+Name = tuple[str, str]
+"""Names a problem of a study: (source, encoder)."""
+
+FORMAT = "isjax study 3"
+_OLDER_FORMATS = ("isjax study 1", "isjax study 2")
+_NAME = ("source", "encoder")
 
 
 def to_dataset(
-    result: SweepResult, problems: Sequence[str], spec: SweepSpec, *, seconds: Mapping[str, float] | None = None
+    result: SweepResult, names: Sequence[Name], spec: SweepSpec, *, seconds: Mapping[str, float] | None = None
 ) -> xr.Dataset:
     """A sweep's result as a dataset with named axes.
 
+    The dimension ``problem`` is indexed by its coordinates ``source`` and ``encoder``: ``study.sel(encoder="biased")``
+    has the dimension ``source`` instead, and ``study.sel(source="mine", encoder="biased")`` is one problem.
+
     Args:
       result: of ``isjax.sweep``.
-      problems: a name for each problem.
+      names: (source, encoder) of each problem.
       spec: the grid that was trained.
-      seconds: how long was spent on what.
+      seconds: seconds spent, by what they were spent on.
 
     Returns:
-      A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, hidden, batch_size,
-      learning_rate, length, seed, evaluation), ``encoder_bias`` and ``conditional_entropy`` over (problem), all in
-      nats, and ``steps`` over (batch_size, length, evaluation). Its attributes hold the spec, versions and timings.
-
-    Raises:
-      ValueError: if there is not one name for each problem.
-
-    Source:
-      arXiv:2405.20452, Theorem 4.
+      A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, network, batch_size,
+      learning_rate, length, seed, evaluation), ``best_excess_risk`` over (problem, network, batch_size, length, seed),
+      ``encoder_bias`` and ``conditional_entropy`` over (problem), all in nats, and ``steps`` over (batch_size, length,
+      evaluation). A network's coordinate is its name, and ``width`` its hidden width if all networks have one. The
+      attributes hold the spec, versions and timings.
 
     Examples:
-      >>> import isjax.study.results
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
-      >>> result = sweep(jax.random.key(1), [source.problem("biased")], spec)
-      >>> isjax.study.results.to_dataset(result, ["mine / biased"], spec).encoder_bias.dims
-      ('problem',)
+      >>> import isjax, jax, isjax.study.results
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> result = isjax.sweep(jax.random.key(1), [problem], spec)
+      >>> study = isjax.study.results.to_dataset(result, [("mine", "biased")], spec)
+      >>> dict(study.sel(encoder="biased").sizes)["source"]
+      1
     """
-    if len(problems) != result.decoder_error.shape[0]:
-        raise ValueError(f"there are {result.decoder_error.shape[0]} problems, but {len(problems)} names")
 
     def in_nats(values: object, dims: Sequence[str], name: str) -> xr.Variable:
         return xr.Variable(dims, np.asarray(values), {"units": "nat", "long_name": name})
 
-    def of_problem(values: object, name: str) -> xr.Variable:
-        return in_nats(np.asarray(values)[:, 0, 0, 0, 0, 0, 0], ("problem",), name)
-
-    seconds = dict(seconds or {})
+    of_best = tuple(axis for axis in AXES if axis not in ("learning_rate", "evaluation"))
     return xr.Dataset(
         {
-            "excess_risk": in_nats(result.excess_risk, AXES, "cross-entropy risk above H(Y|X)"),
-            "decoder_error": in_nats(result.decoder_error, AXES, "what the network has not learnt"),
+            "excess_risk": in_nats(result.excess_risk, AXES, "cross-entropy risk minus H(Y|X)"),
+            "decoder_error": in_nats(result.decoder_error, AXES, "excess risk minus the mutual information loss"),
             "train_loss": in_nats(result.train_loss, AXES, "cross-entropy on the training data"),
-            "encoder_bias": of_problem(result.encoder_bias, "mutual information loss I(X;Y|U)"),
-            "conditional_entropy": of_problem(result.conditional_entropy, "H(Y|X)"),
+            "best_excess_risk": in_nats(result.best_excess_risk, of_best, "least excess risk along a training run"),
+            "encoder_bias": in_nats(result.encoder_bias, ("problem",), "mutual information loss I(X;Y|U)"),
+            "conditional_entropy": in_nats(result.conditional_entropy, ("problem",), "H(Y|X)"),
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
@@ -80,8 +90,10 @@ def to_dataset(
             ),
         },
         coords={
-            "problem": list(problems),
-            "hidden": [",".join(map(str, widths)) for widths in spec.hidden],
+            "source": ("problem", [source for source, _ in names]),
+            "encoder": ("problem", [encoder for _, encoder in names]),
+            "network": list(spec.network_names),
+            **({} if spec.widths is None else {"width": ("network", list(spec.widths))}),
             "batch_size": ("batch_size", list(spec.batch_sizes), {"units": "samples"}),
             "learning_rate": list(spec.learning_rates),
             "length": ("length", list(spec.lengths), {"long_name": "data length", "units": "samples"}),
@@ -91,69 +103,66 @@ def to_dataset(
         attrs={
             "format": FORMAT,
             "spec": json.dumps(dataclasses.asdict(spec)),
-            "versions": json.dumps({name: version(name) for name in ("isjax", "jax", "jaxlib", "flax", "optax")}),
+            "versions": json.dumps(versions()),
             "python": platform.python_version(),
             "devices": ", ".join(sorted({device.device_kind for device in jax.devices()})),
             "num_devices": jax.device_count(),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **{f"{name}_seconds": round(value, 3) for name, value in seconds.items()},
+            **{f"{name}_seconds": round(value, 3) for name, value in (seconds or {}).items()},
         },
-    )
+    ).set_xindex(_NAME)
 
 
-def best_excess_risk(study: xr.Dataset) -> xr.DataArray:
-    """Least excess risk along each training run, at the learning rate that is best in the mean over seeds.
-
-    Args:
-      study: as ``to_dataset`` makes it.
-
-    Returns:
-      Nats, over (problem, hidden, batch_size, length, seed).
-
-    Examples:
-      >>> import isjax.study.runner, isjax.study.results
-      >>> source = sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-      >>> spec = SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
-      >>> study = isjax.study.runner.run(jax.random.key(1), {"mine / biased": source.problem("biased")}, spec)
-      >>> isjax.study.results.best_excess_risk(study).dims
-      ('problem', 'hidden', 'batch_size', 'length', 'seed')
-    """
-    along_run = study["excess_risk"].min("evaluation")
-    rate = along_run.mean("seed").argmin("learning_rate")
-    return along_run.isel(learning_rate=rate).drop_vars("learning_rate")
-
-
-def problems_by_source(study: xr.Dataset) -> dict[str, dict[str, str]]:
-    """Names of a study's problems, by source and encoder: ``source / encoder``, or a name of one's own for both.
+def with_problem_axis(study: xr.Dataset) -> xr.Dataset:
+    """The best excess risk and the encoder bias of a study over (problem, …), also after a selection by ``sel``.
 
     Args:
-      study: as ``to_dataset`` makes it.
+      study: as ``to_dataset`` makes it, or a part of it by source, encoder or both.
 
     Returns:
-      ``{source: {encoder: problem}}``.
+      A dataset with the dimension ``problem`` first.
 
     Examples:
       >>> import xarray, isjax.study.results
-      >>> study = xarray.Dataset(coords={"problem": ["a / identity", "a / biased"]})
-      >>> isjax.study.results.problems_by_source(study)
-      {'a': {'identity': 'a / identity', 'biased': 'a / biased'}}
+      >>> names = {"source": ("problem", ["a", "a", "b"]), "encoder": ("problem", ["identity", "biased", "biased"])}
+      >>> risks = {"best_excess_risk": ("problem", [0.3, 0.2, 0.1]), "encoder_bias": ("problem", [0.0, 0.1, 0.1])}
+      >>> study = xarray.Dataset(risks, names).set_xindex(("source", "encoder"))
+      >>> dict(isjax.study.results.with_problem_axis(study.sel(encoder="biased")).sizes)
+      {'problem': 2}
     """
-    sources: dict[str, dict[str, str]] = {}
-    for name in map(str, study["problem"].values):
-        source, _, encoder = name.rpartition(" / ")
-        sources.setdefault(source or encoder, {})[encoder] = name
+    drawn = study[["best_excess_risk", "encoder_bias"]]
+    if "problem" not in drawn.dims:
+        scalars = [name for name in _NAME if name not in drawn.dims]
+        drawn = drawn.drop_vars("problem", errors="ignore").expand_dims(scalars).stack(problem=_NAME)
+    return drawn.transpose("problem", ...)
+
+
+def positions_by_source(study: xr.Dataset) -> dict[str, dict[str, int]]:
+    """Positions of a study's problems along its dimension ``problem``, by source and encoder.
+
+    Examples:
+      >>> import xarray, isjax.study.results
+      >>> names = {"source": ("problem", ["a", "a", "b"]), "encoder": ("problem", ["identity", "biased", "biased"])}
+      >>> isjax.study.results.positions_by_source(xarray.Dataset(coords=names))
+      {'a': {'identity': 0, 'biased': 1}, 'b': {'biased': 2}}
+    """
+    sources: dict[str, dict[str, int]] = {}
+    names = zip(study["source"].to_numpy().tolist(), study["encoder"].to_numpy().tolist(), strict=True)
+    for position, (source, encoder) in enumerate(names):
+        sources.setdefault(source, {})[encoder] = position
     return sources
 
 
 def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
-    """Data length at which an excess risk first falls to a target, in between lengths on a log-log line.
+    """Data length at which an excess risk first falls to a target, interpolated linearly in log-log coordinates.
 
     Args:
-      risk: nats, with the dimension length.
-      target: nats.
+      risk: excess risk in nats, with the dimension length.
+      target: the excess risk to reach, in nats.
 
     Returns:
-      Lengths, over the other dimensions; NaN where the target is not reached, the shortest length where it is at once.
+      Data lengths, over the other dimensions; NaN where no length reaches the target, and the shortest length where
+      that does.
 
     Examples:
       >>> import xarray, isjax.study.results
@@ -177,37 +186,40 @@ def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
 
 
 def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Writes a study as NetCDF: beside its place first, then renamed, so that no file is ever half-written.
+    """Writes a study as NetCDF, to a temporary file that is then renamed: the file is complete or absent.
 
-    The attribute ``checksum`` of the file is for ``load``, which takes it off again.
+    The file has an attribute ``checksum``, which ``load`` verifies and removes. NetCDF has no index over two
+    coordinates: who reads the file with xarray alone restores it by ``set_xindex(("source", "encoder"))``.
 
     Args:
-      study: as ``to_dataset`` makes it.
-      path: where to, ``….nc``.
+      study: as ``isjax.study.run`` returns it.
+      path: the file, ``….nc``.
 
     Returns:
       The path.
 
     Raises:
-      OSError: if it cannot be written.
+      OSError: if the file cannot be written.
 
     Examples:
-      >>> import tempfile, xarray, isjax.study.results
-      >>> study = xarray.Dataset({"a": 1}, attrs={"format": isjax.study.results.FORMAT})
+      >>> import tempfile, xarray, isjax.study
+      >>> names = {"source": ("problem", ["mine"]), "encoder": ("problem", ["biased"])}
+      >>> study = xarray.Dataset({"encoder_bias": ("problem", [0.25])}, names, {"format": "isjax study 3"})
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = isjax.study.results.save(study, folder + "/study.nc")
-      ...     print(int(isjax.study.results.load(path)["a"]))
-      1
+      ...     path = isjax.study.save(study.set_xindex(("source", "encoder")), folder + "/study.nc")
+      ...     float(isjax.study.load(path).encoder_bias.sel(source="mine", encoder="biased"))
+      0.25
     """
-    checked = study.assign_attrs(checksum=_checksum(study))
+    plain = study.reset_index("problem")
+    checked = plain.assign_attrs(checksum=_checksum(plain))
     content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
     with h5netcdf.File(content, "w") as file:
         checked.dump_to_store(H5NetCDFStore(file))
-    return write_atomically(path, lambda beside: beside.write_bytes(content.getvalue()))
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content.getvalue()))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Reads a study, into memory.
+    """Reads a study into memory.
 
     Args:
       path: a file that ``save`` wrote.
@@ -216,12 +228,12 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
       The dataset.
 
     Raises:
-      FileNotFoundError: if there is none.
-      ValueError: if it is not a study of isjax, or is damaged: a byte that changed is found.
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is not a study of isjax, was written by an older version, or was changed afterwards.
 
     Examples:
-      >>> import isjax.study.results
-      >>> isjax.study.results.load("nowhere.nc")
+      >>> import isjax.study
+      >>> isjax.study.load("nowhere.nc")
       Traceback (most recent call last):
       ...
       FileNotFoundError: there is no file nowhere.nc
@@ -232,15 +244,18 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         study = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:
         raise ValueError(f"{path} is not a NetCDF file that can be read: {type(error).__name__}") from error
-    if study.attrs.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a study of isjax: its format is {study.attrs.get('format')!r}, not {FORMAT!r}")
+    found = study.attrs.get("format")
+    if found in _OLDER_FORMATS:
+        raise ValueError(f"{path} is a study of the format {found!r}, written by an older version: run it again")
+    if found != FORMAT:
+        raise ValueError(f"{path} is not a study of isjax: its format is {found!r}, not {FORMAT!r}")
     if study.attrs.pop("checksum", None) != _checksum(study):
-        raise ValueError(f"{path} is damaged, or was changed by another program: its checksum differs")
-    return study
+        raise ValueError(f"{path} is damaged, or was changed by another program: checksum mismatch")
+    return study.set_xindex(_NAME)
 
 
 def _checksum(study: xr.Dataset) -> str:
-    """SHA-256 of all numbers, names, units and attributes."""
+    """SHA-256 of all values, names, units and attributes."""
     described = {
         str(name): (variable.dims, _plain(variable.attrs), _content(variable.to_numpy()))
         for name, variable in study.variables.items()

@@ -1,0 +1,100 @@
+"""The controlled sources of ``isjax sweep``: a subcommand each, with its own options."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Annotated, Literal
+
+import jax
+import tyro
+
+from isjax._typing import Array, Key
+from isjax.sources import Source, digital_source, invariant_source, robust_source, sparse_source
+
+__all__ = ["Digital", "Invariant", "Robust", "SourceFamily", "Sources", "Sparse"]
+
+_Model = tuple[str, int, Callable[..., Source]]
+"""A source without its classes and discrimination: its name, a number that its key depends on, and how to build it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFamily:
+    """Sources of one kind, at several discriminations."""
+
+    def models(self) -> Iterator[_Model]:
+        """The sources, without their classes and discrimination."""
+        raise NotImplementedError
+
+    def sources(
+        self, key: Key[Array, ""], *, num_classes: int, discriminations: Sequence[float]
+    ) -> Iterator[tuple[str, Source]]:
+        """Each source with its name; those that differ in their discrimination alone share codes and labels."""
+        for name, salt, build in self.models():
+            of_model = jax.random.fold_in(key, salt)
+            for discrimination in discriminations:
+                source = build(of_model, num_classes=num_classes, discrimination=discrimination)
+                yield f"{name} δ={discrimination:g}", source
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse(SourceFamily):
+    """Y depends on k of d binary inputs."""
+
+    num_inputs: int = 10
+    """Number of inputs, d."""
+    num_relevant: tuple[int, ...] = (3, 4)
+    """Number of relevant inputs, k; one source for each."""
+
+    def models(self) -> Iterator[_Model]:
+        """One for each number of relevant inputs."""
+        for k in self.num_relevant:
+            build = partial(sparse_source, num_inputs=self.num_inputs, num_relevant=k)
+            yield f"sparse d={self.num_inputs} k={k}", k, build
+
+
+@dataclasses.dataclass(frozen=True)
+class Invariant(SourceFamily):
+    """Y depends on the orbit of a bit string under a group of permutations."""
+
+    string_length: tuple[int, ...] = (8,)
+    """Bits of the string, L; one source for each."""
+    group: Literal["cyclic", "symmetric"] = "cyclic"
+    """The group."""
+
+    def models(self) -> Iterator[_Model]:
+        """One for each length of the string."""
+        for length in self.string_length:
+            build = partial(invariant_source, length=length, group=self.group)
+            yield f"invariant L={length} {self.group}", length, build
+
+
+@dataclasses.dataclass(frozen=True)
+class Robust(SourceFamily):
+    """Y depends on the message of a Hamming code, and survives any one flipped bit."""
+
+    def models(self) -> Iterator[_Model]:
+        """The one."""
+        yield "robust", 0, robust_source
+
+
+@dataclasses.dataclass(frozen=True)
+class Digital(SourceFamily):
+    """Y depends on the cell of a plane that a point lies in."""
+
+    grid: int = 16
+    """Points on each axis of the plane."""
+    num_cells: tuple[int, ...] = (16,)
+    """Number of cells, K; one source for each."""
+
+    def models(self) -> Iterator[_Model]:
+        """One for each number of cells."""
+        for k in self.num_cells:
+            yield f"digital {self.grid}×{self.grid} K={k}", k, partial(digital_source, grid=self.grid, num_cells=k)
+
+
+Sources = (
+    Annotated[Sparse, tyro.conf.subcommand("sparse")]
+    | Annotated[Invariant, tyro.conf.subcommand("invariant")]
+    | Annotated[Robust, tyro.conf.subcommand("robust")]
+    | Annotated[Digital, tyro.conf.subcommand("digital")]
+)
