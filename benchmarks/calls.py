@@ -187,6 +187,7 @@ CALLS = {
         isjax.optimal_quantizer, lambda seed: (distribution(seed, NUM_INPUTS, 2, alphabet_axes=2),), num_codes=4
     ),
     "kl_means_quantizer": case(isjax.kl_means_quantizer, key_and_joint, num_codes=4),
+    "quantizers_up_to": case(isjax.quantizers_up_to, key_and_joint, num_codes=4),
     "information_bottleneck": case(
         isjax.information_bottleneck, lambda seed: (*key_and_joint(seed), jnp.asarray(2.0 + seed)), num_codes=4
     ),

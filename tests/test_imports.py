@@ -112,7 +112,8 @@ def test_no_module_imports_an_underscored_name_of_another(module):
 
 PROBE = """
 import json, logging, os, sys, warnings
-import jax, flax, flax.linen, numpy, optax, jaxtyping
+import jax, flax, flax.linen, numpy, optax
+from jaxtyping import PyTree
 state = lambda: (
     {k: repr(v) for k, v in jax.config.values.items()}, numpy.geterr(), logging.root.level, len(logging.root.handlers),
     {k: (v.level, len(v.handlers)) for k, v in logging.root.manager.loggerDict.items() if hasattr(v, "handlers")},
