@@ -140,11 +140,10 @@ def check_tolerance(value: float | None, default: float) -> float:
     return float(value)
 
 
-def as_tolerance(value: ArrayLike | None) -> ArrayLike | None:
-    """A solver's tolerance, None for its default: at least zero where it is concrete; it may be traced."""
+def check_traceable_tolerance(value: ArrayLike | None) -> None:
+    """Refuses a concrete tolerance that is below zero."""
     if value is not None and is_concrete(value) and not np.all(np.asarray(value) >= 0):
         raise ValueError(f"tolerance must be at least 0, got {value}")
-    return value
 
 
 def check_order(value: float) -> float:

@@ -243,7 +243,7 @@ def information_bottleneck(
     joint, beta = _as_problem(joint, beta)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
-    tolerance = _checks.as_tolerance(tolerance)
+    _checks.check_traceable_tolerance(tolerance)
     _checks.check_steps(max_steps)
     return _information_bottleneck(
         key, joint, beta, tolerance, max_steps, num_codes=num_codes, num_restarts=num_restarts
@@ -311,7 +311,7 @@ def bottleneck_curve(
     joint, betas = _as_problem(joint, betas, name="betas", num_axes=1)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
-    tolerance = _checks.as_tolerance(tolerance)
+    _checks.check_traceable_tolerance(tolerance)
     _checks.check_steps(max_steps)
     return _bottleneck_curve(key, joint, betas, tolerance, max_steps, num_codes=num_codes, num_restarts=num_restarts)
 

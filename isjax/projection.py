@@ -11,11 +11,10 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes
@@ -143,7 +142,7 @@ def information_projection(
     if moments.shape[-1] != features.shape[-1]:
         raise ValueError(f"moments has {moments.shape[-1]} entries, but features has {features.shape[-1]} columns")
     _checks.broadcast_batch(reference=(reference, 1), features=(features, 2), moments=(moments, 1))
-    tolerance = _checks.as_tolerance(tolerance)
+    _checks.check_traceable_tolerance(tolerance)
     _checks.check_steps(max_steps)
     return _information_projection(reference, features, moments, tolerance, max_steps)
 
@@ -289,7 +288,7 @@ def iterative_proportional_fitting(
         raise ValueError(f"marginals and axes must have one length, at least 1, got {len(marginals)} and {len(axes)}")
     pairs = [_as_marginal(reference, *pair, i) for i, pair in enumerate(zip(marginals, axes, strict=True))]
     checked, kept = zip(*pairs, strict=True)
-    tolerance = _checks.as_tolerance(tolerance)
+    _checks.check_traceable_tolerance(tolerance)
     _checks.check_steps(max_steps)
     return _proportional_fitting(reference, checked, tolerance, max_steps, kept=kept)
 
@@ -321,7 +320,7 @@ def _proportional_fitting(
     reference, tolerance = reference.astype(dtype), _tolerance(tolerance, 8, dtype)
     summed = tuple(tuple(axis for axis in range(-reference.ndim, 0) if axis not in axes) for axes in kept)
     targets = [  # in the order of the reference's axes, and of as many
-        jnp.expand_dims(jnp.transpose(marginal, np.argsort(axes)), others).astype(dtype)
+        jnp.expand_dims(jnp.transpose(marginal, sorted(range(len(axes)), key=axes.__getitem__)), others).astype(dtype)
         for marginal, axes, others in zip(marginals, kept, summed, strict=True)
     ]
     constant_targets = jax.lax.stop_gradient(targets)
@@ -343,30 +342,18 @@ def _proportional_fitting(
 
 
 # --- the derivative -----------------------------------------------------------------------------------------------
-
-
-_Data = Array | tuple[()]
-
-
-class _Features(Protocol):
-    """Features as two maps, each the transpose of the other; both take what the features are made of."""
-
-    def expectations(self, p: Array, f: _Data) -> Array:
-        """E_p[f]."""
-        ...
-
-    def exponents(self, multipliers: Array, f: _Data) -> Array:
-        """λ·f(x): an array that broadcasts with p."""
-        ...
+#
+# Features are given by two linear maps, each the transpose of the other: ``expectations`` is p → E_p[f], ``exponents``
+# is λ → λ·f(x), an array that broadcasts with p. Both take the arrays of which the features are made.
 
 
 class _Columns(NamedTuple):
     """Features that are the columns of a matrix."""
 
-    def expectations(self, p: Array, f: _Data) -> Array:
+    def expectations(self, p: Array, f: Array) -> Array:
         return _product(p, f)
 
-    def exponents(self, multipliers: Array, f: _Data) -> Array:
+    def exponents(self, multipliers: Array, f: Array) -> Array:
         return _product(f, multipliers)
 
 
@@ -376,23 +363,23 @@ class _Indicators(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]
     summed: tuple[tuple[int, ...], ...]
 
-    def expectations(self, p: Array, _: _Data) -> Array:
+    def expectations(self, p: Array, _: tuple[()]) -> Array:
         return jnp.concatenate([jnp.ravel(jnp.sum(p, axis=others, keepdims=True)) for others in self.summed])
 
-    def exponents(self, multipliers: Array, _: _Data) -> Array:
+    def exponents(self, multipliers: Array, _: tuple[()]) -> Array:
         sizes = [math.prod(shape) for shape in self.shapes]
         parts = jnp.split(multipliers, list(itertools.accumulate(sizes[:-1])))
         return functools.reduce(jnp.add, (part.reshape(s) for part, s in zip(parts, self.shapes, strict=True)))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _meeting(features: _Features, p: Array, f: _Data, moments: Array) -> tuple[Array, Array]:
+def _meeting(features: _Columns | _Indicators, p: Array, f: Array | tuple[()], moments: Array) -> tuple[Array, Array]:
     """Identity on a solved p; carries the implicit-function derivative of (p, λ) at λ = 0."""
     return p, jnp.zeros_like(moments)
 
 
 @_meeting.defjvp
-def _meeting_jvp(features: _Features, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+def _meeting_jvp(features: _Columns | _Indicators, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     (start, f, moments), (dstart, df, dmoments) = primals, tangents
     p, multipliers = _meeting(features, start, f, moments)
     _, dexponents = jax.jvp(lambda f: features.exponents(multipliers, f), (f,), (df,))

@@ -196,7 +196,7 @@ def _draw_labels(
 
 
 @jax.jit(static_argnames=("num_codes", "num_classes"))
-def _balanced_labels(key: Array, attempt: int, *, num_codes: int, num_classes: int) -> Int[Array, "u"]:
+def _balanced_labels(key: Array, attempt: Array | int, *, num_codes: int, num_classes: int) -> Int[Array, "u"]:
     key_codes, key_classes = jax.random.split(jax.random.fold_in(key, attempt))
     classes = jax.random.permutation(key_classes, num_classes)  # which of them get one label more
     return classes[jax.random.permutation(key_codes, num_codes) % num_classes]
