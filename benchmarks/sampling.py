@@ -20,7 +20,7 @@ def curves(lengths, num_seeds, num_steps, num_evals):
     """Steps ``[evaluation]``, and excess risk ``[length, seed, evaluation]`` of each way to sample."""
     options = {"num_inputs": 10, "num_relevant": 3, "num_classes": 4, "discrimination": 0.8}
     problem = isjax.sparse_source(jax.random.key(0), **options).problem("identity")
-    sweep, steps, risk = jax.jit(isjax.sweep, static_argnames="mesh"), None, {}
+    steps, risk = None, {}
     for sampling in SAMPLINGS:
         spec = isjax.SweepSpec(
             hidden=((32,),),
@@ -30,7 +30,7 @@ def curves(lengths, num_seeds, num_steps, num_evals):
             num_evals=num_evals,
             sampling=sampling,
         )
-        result = sweep(jax.random.key(1), [problem], spec)
+        result = isjax.sweep(jax.random.key(1), [problem], spec)
         steps, risk[sampling] = np.asarray(result.steps)[0, 0, 0, 0, 0, 0], np.asarray(result.excess_risk)[0, 0, 0, 0]
     return steps, risk
 

@@ -17,6 +17,7 @@ import jax
 
 import isjax
 from benchmarks._report import in_turns, machine, print_machine, print_table, save_figure, write_figures
+from isjax.sweeps import compile_sweep
 
 LENGTHS = tuple(2**i for i in range(5, 13))
 MEBIBYTE = 1024  # ru_maxrss counts kibibytes
@@ -26,7 +27,6 @@ def serve(num_devices, width, num_seeds, lengths, num_steps, chunk_size):
     """Compiles a sweep, and runs it once for every line that comes."""
     isjax.configure_cpu(num_devices)
     source = isjax.sparse_source(jax.random.key(0), num_inputs=10, num_relevant=4, num_classes=4, discrimination=0.8)
-    arguments = jax.random.key(0), [source.problem("identity")]
     spec = isjax.SweepSpec(
         hidden=((width,),),
         lengths=lengths,
@@ -35,10 +35,10 @@ def serve(num_devices, width, num_seeds, lengths, num_steps, chunk_size):
         num_evals=1,
         chunk_size=chunk_size,
     )
-    program = jax.jit(isjax.sweep, static_argnames="mesh").lower(*arguments, spec).compile()
+    program = compile_sweep(jax.random.key(0), [source.problem("identity")], spec)
     print("ready", flush=True)
     for _ in sys.stdin:
-        jax.block_until_ready(program(*arguments, spec))
+        jax.block_until_ready(program())
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE, flush=True)
 
 

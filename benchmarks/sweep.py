@@ -23,6 +23,7 @@ import optax
 
 import isjax
 from benchmarks._report import in_turns, machine, print_machine, print_table, save_figure, write_figures
+from isjax.sweeps import compile_sweep
 
 LENGTHS, NUM_SEEDS, NUM_CLASSES, RATE = tuple(2**i for i in range(5, 13)), 4, 4, 0.1
 NUM_MEMBERS = len(LENGTHS) * NUM_SEEDS
@@ -45,8 +46,8 @@ def of_isjax(problem, width, size, num_steps):
     spec = isjax.SweepSpec(
         hidden=((width,),), lengths=LENGTHS, batch_sizes=(size,), num_seeds=NUM_SEEDS, num_steps=num_steps, num_evals=1
     )
-    program = jax.jit(isjax.sweep, static_argnames="mesh").lower(jax.random.key(0), [problem], spec).compile()
-    return lambda: jax.block_until_ready(program(jax.random.key(0), [problem], spec)), NUM_MEMBERS * num_steps
+    program = compile_sweep(jax.random.key(0), [problem], spec)
+    return lambda: jax.block_until_ready(program()), NUM_MEMBERS * num_steps
 
 
 def of_vmap_of_scan(problem, width, size, num_steps):

@@ -105,8 +105,9 @@ def test_biased_encoders(loss):
     ("encoder", "error", "message"),
     [
         ("best", ValueError, 'encoder must be "identity", "sufficient", "biased" or codes, got "best"'),
-        (np.arange(8), ValueError, "encoder has 8 rows, but X has 16 symbols"),
-        (np.eye(16), TypeError, "encoder must hold integer codes here"),
+        (np.arange(8), ValueError, r"encoder must have shape \(16,\), a code for each symbol of X, got \(8,\)"),
+        (np.eye(16), ValueError, r"encoder must have shape \(16,\), a code for each symbol of X, got \(16, 16\)"),
+        (np.zeros(16), TypeError, "encoder must hold integer codes, got dtype float"),
         (np.full(16, 16), ValueError, "encoder has code 16, but codes must lie in 0…15"),
         (np.full(16, 1), ValueError, "encoder must use every code 0…1, got none for code 0"),
     ],
@@ -155,7 +156,7 @@ def test_configurations(config, options, error, message):
         ({"batch_sizes": (0,)}, ValueError, "batch_sizes must be at least 1, got 0"),
         ({"batch_sizes": 32}, TypeError, r"batch_sizes must be a sequence, such as \(32,\), got 32"),
         ({"batch_sizes": ()}, ValueError, "batch_sizes must name at least one value"),
-        ({"learning_rates": (0.0,)}, ValueError, "learning_rates must be positive and finite, got 0.0"),
+        ({"learning_rates": (0.0,)}, ValueError, "learning_rates must be positive and finite, got 0"),
         ({"learning_rates": (float("inf"),)}, ValueError, "learning_rates must be positive and finite, got inf"),
         ({"learning_rates": (0.1, float("nan"))}, ValueError, "learning_rates must be positive and finite, got nan"),
         ({"learning_rates": 0.1}, TypeError, r"learning_rates must be a sequence, such as \(0.1,\), got 0.1"),
@@ -238,8 +239,8 @@ def test_a_network_that_cannot_be_static(problem):
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"codes": np.full(16, 40)}, ValueError, "codes has code 40, but codes must lie in 0…3"),
-        ({"codes": np.zeros(16)}, TypeError, "codes must hold integer codes, got dtype float64"),
+        ({"codes": np.full(16, 40)}, ValueError, "codes has code 40, but codes must lie in 0…1"),
+        ({"codes": np.zeros(16)}, TypeError, "codes must hold integer codes, got dtype float"),
         ({"codes": np.zeros(8, int)}, ValueError, "codes must have shape (16,), one for each symbol of X, got (8,)"),
         ({"features": np.zeros((4, 2), int)}, TypeError, "features must hold floating-point numbers, got dtype int"),
         ({"features": np.zeros((2, 4, 2))}, ValueError, "features must have shape [u, d], got shape (2, 4, 2)"),
