@@ -1,1 +1,1 @@
-"""This project beside its peers, in one run: ``python -m benchmarks NAME``."""
+"""Benchmarks against other packages, in one process: ``python -m benchmarks NAME``."""

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders in turns, the machine they ran on, tables, and figures as JSON."""
+"""Shared by the benchmarks: timing in turns, the machine, tables, and results as JSON."""
 
 import importlib.metadata
 import json
@@ -13,14 +13,14 @@ from isjax._shell.files import write_atomically
 
 
 class Seconds(NamedTuple):
-    """Of the first call, which compiles, and the median of the others."""
+    """Seconds of the first call, which compiles, and the median of the others."""
 
     first: float | None
     median: float
 
 
 def in_turns(contenders, rounds):
-    """Seconds of functions without arguments: one call of each, then so many rounds in which each has its turn."""
+    """Seconds of functions without arguments: one call of each, then ``rounds`` rounds of all of them."""
     times = {name: [] for name in contenders}
     for _ in range(rounds + 1):
         for name, f in contenders.items():
@@ -31,7 +31,7 @@ def in_turns(contenders, rounds):
 
 
 def machine(*peers):
-    """The processor, how busy it is, and the versions of what is measured; None for what is not installed."""
+    """The processor, its load, and the versions of the packages measured; None if not installed."""
     versions = {}
     for name in ("isjax", "jax", "jaxlib", "numpy", *peers):
         try:
@@ -53,10 +53,10 @@ def print_machine(about):
 
 
 def print_table(rows, columns):
-    """Prints dictionaries as they come, and returns them as a list.
+    """Prints dictionaries as they are produced, and returns them as a list.
 
-    ``columns`` maps a heading to a key of the row and a format. The first column names the row; what is None or missing
-    is left blank.
+    ``columns`` maps a heading to a key of the row and a format. The first column is the name of the row; values that
+    are None or absent are left blank.
     """
     first, *others = columns
     widths = [max(12, len(heading) + 2) for heading in others]
@@ -70,7 +70,7 @@ def print_table(rows, columns):
 
 
 def print_markdown(rows, columns):
-    """``print_table`` in the format of README."""
+    """``print_table`` as a Markdown table, the format of README."""
     kept = []
     print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for row in rows:
@@ -88,7 +88,7 @@ def write_figures(path, about, **tables):
 
 
 def save_figure(path, draw, *, panels, share_y=False):
-    """Draws panels side by side, under one legend, into the PNG beside a JSON ``path``, unless that is None."""
+    """Draws panels side by side with one legend into a PNG named after a JSON ``path``, unless that is None."""
     if path is None:
         return
     import matplotlib.pyplot as plt

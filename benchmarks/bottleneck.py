@@ -1,10 +1,10 @@
-"""The curve of the information bottleneck: isjax beside embo and dit, on the same joint and the same β.
+"""The information bottleneck curve: isjax compared with embo and dit, on the same joint and the same β.
 
-β is in nats for a nat here. embo multiplies divergences in bits by its β and exponentiates to the base e, so that its β
-is ours times log 2; dit's is ours. embo runs once with one restart, as many updates as it takes up to its limit of 100,
-and returns a curve without the points that are not monotone; it is timed with that step on. isjax runs 8 restarts at
-each β, and shares solutions between them. All objectives are recomputed in float64 nats. dit takes seconds for a point,
-so it is given some of the β, and its time is scaled to all of them.
+β is dimensionless here (nats per nat). embo multiplies divergences in bits by its β and exponentiates to the base e, so
+its β is ours times log 2; dit's equals ours. embo runs with one restart and at most 100 updates, its defaults, and
+removes points that are not monotone; that step is included in its time. isjax runs 8 restarts at each β and shares
+solutions between neighbouring β. All objectives are recomputed in float64 nats. dit takes seconds per point, so it runs
+at some of the β and its time is scaled to all of them.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def objectives(complexity, relevance, betas):
 
 
 def embo_curve(joint, betas, rtol, restarts, iterations, *, monotone=True):
-    """What embo finds: I(X;U) and I(U;Y) in nats, and the β in our units for which it has them."""
+    """I(X;U) and I(U;Y) of embo in nats, and the β in our units of each point."""
     import embo  # pyright: ignore[reportMissingImports]
 
     scaled = betas * math.log(2)
@@ -50,7 +50,7 @@ def embo_curve(joint, betas, rtol, restarts, iterations, *, monotone=True):
 
 
 def dit_points(joint, betas):
-    """What dit finds: I(X;U) and I(U;Y) in nats at each β, and the seconds that each took."""
+    """I(X;U) and I(U;Y) of dit in nats at each β, and the seconds for each."""
     import dit  # pyright: ignore[reportMissingImports]
     from dit.rate_distortion.information_bottleneck import (  # pyright: ignore[reportMissingImports]
         InformationBottleneck,
@@ -69,19 +69,15 @@ def dit_points(joint, betas):
 
 
 def isjax_curve(joint, betas, tolerance, num_restarts):
-    """A function without arguments: the curve, from another key each time."""
+    """A function without arguments that returns the curve, with a new key at each call."""
     joint, betas = jnp.asarray(joint, jnp.float32), jnp.asarray(betas, jnp.float32)
-    program = jax.jit(
-        lambda key: isjax.bottleneck_curve(
-            key, joint, betas, num_codes=joint.shape[0], num_restarts=num_restarts, tolerance=tolerance
-        )
-    )
+    options = {"num_codes": joint.shape[0], "num_restarts": num_restarts, "tolerance": tolerance}
     seeds = itertools.count()
-    return lambda: jax.block_until_ready(program(jax.random.key(next(seeds))))
+    return lambda: jax.block_until_ready(isjax.bottleneck_curve(jax.random.key(next(seeds)), joint, betas, **options))
 
 
 def curves(options, joint, betas, tolerance, objectives_of_peers):
-    """Rows of times and of objectives at one tolerance; and the objectives of isjax."""
+    """Rows of times and objectives at one tolerance, and the objectives of isjax."""
     contenders = {"isjax": isjax_curve(joint, betas, tolerance, options.restarts)}
     if importlib.util.find_spec("embo"):
         seeds = itertools.count()
@@ -134,7 +130,7 @@ def run(options):
         row = {"what": f"curve, dit, scaled from {len(chosen)} β", "median_s": scaled, "points_s": seconds}
         times.append(row | {"over_isjax": scaled / more[0]["median_s"]})
         differences.append(compared(1e-6, "dit", ours[chosen], theirs))
-    quantizer = jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=64))
+    quantizer = functools.partial(isjax.optimal_quantizer, num_codes=64)
     large = jnp.asarray(rng.dirichlet(np.ones(8192)).reshape(4096, 2), jnp.float32)
     first, median = in_turns({"": lambda: jax.block_until_ready(quantizer(large))}, 3)[""]
     times.append({"what": "quantizer of 4096 inputs, 64 codes", "first_call_s": first, "median_s": median})
@@ -146,9 +142,11 @@ def main(arguments):
     parser.add_argument("--num-betas", type=int, default=100, help="points of the curve")
     parser.add_argument("--max-beta", type=float, default=20.0, help="β runs evenly from 1 to this")
     parser.add_argument("--restarts", type=int, default=8, help="restarts of isjax at each β")
-    parser.add_argument("--rounds", type=int, default=5, help="how often isjax and embo run, in turns")
-    parser.add_argument("--embo-iterations", type=int, default=100, help="embo's limit of updates (100 is its default)")
-    parser.add_argument("--dit", type=int, default=4, help="how many of the β dit is given; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=5, help="how many times isjax and embo run, alternating")
+    parser.add_argument(
+        "--embo-iterations", type=int, default=100, help="embo's maximal number of updates (its default is 100)"
+    )
+    parser.add_argument("--dit", type=int, default=4, help="at how many of the β dit runs; 0 omits it")
     parser.add_argument("--seed", type=int, default=0, help="seed of the joint")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""Every public function called eagerly a second time, beside the same call under the caller's own ``jit``.
+"""The second eager call of every public function, compared with the same call under the caller's own ``jit``.
 
-An eager call checks its arguments and dispatches one compiled program, so it may cost more than the program alone, but
-not more than twenty times as much and two milliseconds. First calls, which compile, are reported apart. Times are the
-least of many calls, the two taking turns: what is of interest is what a call costs, not what else the machine does.
+An eager call checks its arguments and dispatches one compiled program; it should take at most 20 times as long as the
+program, plus 2 ms. First calls, which compile, are reported separately. The two alternate, and times are the minimum
+over many calls, which is less sensitive to other work on the machine than the median.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Mutual information and its loss: isjax beside numpy, plain JAX and dit, and beside one read of the array.
+"""Mutual information and its loss: isjax compared with numpy, plain JAX and dit, and with one read of the array.
 
 Two inputs, float32: 4096 joints of 64×16 with 8 codes, and one joint of 2^16×4 with 2^12 codes. The contenders of an
-input take turns; times are medians, and the first call, which compiles, is reported apart.
+input alternate; times are medians, and the first call, which compiles, is reported separately.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def plain_loss(joint, codes, num_codes):
 
 
 def dit_seconds(joints):
-    """Seconds a joint that dit takes to make its distribution, and then to measure it."""
+    """Seconds per joint that dit takes to construct its distribution, and to measure it."""
     import dit  # pyright: ignore[reportMissingImports]
 
     making, measuring = [], []
@@ -66,7 +66,7 @@ def dit_seconds(joints):
 
 
 def contenders(joint, codes, num_codes):
-    """Functions without arguments, by what they compute and with what. Arrays lie where each can read them at once."""
+    """Functions without arguments, by quantity and tool. JAX's arrays are on the device beforehand."""
     device_joint, device_codes = jnp.asarray(joint), jnp.asarray(codes)
 
     def jitted(f, *args, **static):
@@ -97,8 +97,8 @@ def run(num_rounds, num_for_dit):
     for title, (joint, codes, num_codes) in inputs.items():
         seconds = in_turns(contenders(joint, codes, num_codes), num_rounds)
         if joint.ndim == 3 and importlib.util.find_spec("dit"):
-            # dit takes one joint at a time: some are measured, and the time is scaled to all. Making its distribution
-            # from the array takes far longer than measuring it, so that is told apart.
+            # dit takes one joint at a time: some are measured and the time is scaled to all. Constructing its
+            # distribution from the array takes far longer than measuring it, so the two are reported separately.
             making, measuring = dit_seconds(joint[:num_for_dit])
             seconds["mutual information", "dit"] = Seconds(None, measuring * len(joint))
             seconds["mutual information", "dit, from the array"] = Seconds(None, (making + measuring) * len(joint))
@@ -113,8 +113,8 @@ def run(num_rounds, num_for_dit):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks measures", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=25, help="how often each contender runs")
-    parser.add_argument("--dit", type=int, default=200, help="how many of the joints dit is given")
+    parser.add_argument("--rounds", type=int, default=25, help="how many times each contender runs")
+    parser.add_argument("--dit", type=int, default=200, help="on how many of the joints dit runs")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
     rows, about = run(options.rounds, options.dit), machine("dit")

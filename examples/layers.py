@@ -128,7 +128,7 @@ def draw(path, found, widths, bin_widths):
         last = len(widths)
         real.plot(steps, found["real, excess risk"], color="black", label="excess risk")
         real.plot(steps, found["real, losses"][:, last], color="#0072B2", label=f"layer {last}, no bins")
-        for width, colour in zip(bin_widths, ("#56B4E9", "#E69F00", "#D55E00"), strict=True):
+        for width, colour in zip(bin_widths, ("#56B4E9", "#E69F00", "#D55E00"), strict=False):
             real.plot(
                 steps,
                 found[f"real, bins of {width:g}, losses"][:, last],
