@@ -14,7 +14,7 @@ import numpy as np
 
 import isjax
 
-NUM_INPUTS, NUM_CLASSES, NUM_CODES, NUM_SAMPLES = 16, 4, 8, 256
+NUM_INPUTS, NUM_CLASSES, NUM_CODES, NUM_SAMPLES = 16, 4, 8, 2048
 
 
 class Call(NamedTuple):
