@@ -326,18 +326,18 @@ fit = functools.partial(isjax.iterative_proportional_fitting, axes=AXES)
 
 
 def tables(seed):
-    """A reference with zeros, and an s with its support: of no cell below a twentieth, lest the fit be slow."""
+    """A reference with zeros, and an s with its support."""
     rng = np.random.default_rng(seed)
     reference = rng.random((2, 3, 4)) * (rng.random((2, 3, 4)) > 0.15)
     reference[0, 0, 0] = 0
-    s = reference * rng.uniform(0.05, 1, (2, 3, 4))
+    s = reference * rng.random((2, 3, 4))
     return reference / reference.sum(), s / s.sum()
 
 
 @theorem(seed=SEEDS)
 def test_it_meets_the_marginals_and_pythagoras_holds(seed, dtype):
     reference, s = (a.astype(dtype) for a in tables(seed))
-    p, divergence, converged, num_steps = fit(reference, marginals(s))
+    p, divergence, converged, num_steps = fit(reference, marginals(s), max_steps=10**6)  # one seed in 1000 takes 1e5
     chex.assert_type([p, divergence], dtype)
     assert converged
     assert num_steps > 0
