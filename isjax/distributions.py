@@ -209,12 +209,6 @@ def _pushforward(joint: Array, encoder: Codes | Rows) -> Array:
     return encoder.pushforward(joint)
 
 
-def pushforward_unchecked(joint: Array, encoder: Array, num_codes: int) -> Array:
-    """``pushforward`` of arguments that the caller has checked."""
-    is_codes = jnp.issubdtype(encoder.dtype, jnp.integer)
-    return (_checks.Codes(encoder, num_codes) if is_codes else _checks.Rows(encoder)).pushforward(joint)
-
-
 def empirical_joint(
     x: Int[ArrayLike, "*#batch n"],
     y: Int[ArrayLike, "*#batch n"],

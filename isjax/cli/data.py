@@ -19,7 +19,7 @@ from isjax.cli.common import CommandLineError, check_file_name, check_writable
 from isjax.data import MeasureSpec, Missing, Table, columns, measure
 from isjax.quantizers import quantizers_up_to
 
-__all__ = ["Bottleneck", "Measure"]
+__all__ = ["Bottleneck", "Measure", "Reading"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,8 @@ from isjax.cli.data import Bottleneck, Measure
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
 from isjax.sweeps import configure_cpu
 
+__all__ = ["Doctor", "main"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Doctor:

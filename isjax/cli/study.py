@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from isjax.study.runner import Executor
 
-__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep", "programs_folder"]
+__all__ = ["DEFAULT_SPEC", "Encoder", "Plot", "Show", "Sweep", "programs_folder"]
 
 _logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ __all__ = ["Column", "Missing", "Table", "joint", "names", "read"]
 Missing = Literal["refuse", "drop", "symbol"]
 """What to do with missing values: refuse them, drop their rows, or make them a symbol of their own."""
 
-MISSING_LABEL = "(missing)"
+_MISSING_LABEL = "(missing)"
 _MAX_CELLS = 2**26  # of a joint distribution: 256 MiB in float32
 
 
@@ -136,7 +136,7 @@ def read(
             _reading.refuse_missing(series)
         levels, codes = _reading.levels_and_codes(series, bins)
         has_missing = series.null_count() > 0
-        coded[series.name] = Column(codes, (*levels, MISSING_LABEL) if has_missing else tuple(levels))
+        coded[series.name] = Column(codes, (*levels, _MISSING_LABEL) if has_missing else tuple(levels))
     return Table(coded, frame.height, num_dropped)
 
 

@@ -16,6 +16,8 @@ from isjax.sources import Problem
 from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
 
 __all__ = [
+    "MOST_STEPS",
+    "POLL_SECONDS",
     "Block",
     "Part",
     "PlainKey",

@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ from isjax.study import results
 from isjax.study.blocks import Part, PlainKey, RunError, settings, versions
 from isjax.sweeps import SweepSpec
 
-__all__ = ["Checkpoints", "NoCheckpoints", "Store", "digest", "digest_of_problem", "identify", "locked"]
+__all__ = ["FORMAT", "Checkpoints", "NoCheckpoints", "Store", "digest", "digest_of_problem", "identify", "locked"]
 
 FORMAT = "isjax block 2"
 _SUFFIX = ".block"
@@ -92,6 +92,7 @@ def digest(described: object) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where a run keeps its finished blocks, and at its end the study."""
 

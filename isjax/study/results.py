@@ -22,6 +22,7 @@ from isjax.study.blocks import versions
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
 __all__ = [
+    "FORMAT",
     "Name",
     "load",
     "positions_by_source",
