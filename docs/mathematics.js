@@ -1,4 +1,4 @@
-// Renders what the build marked as mathematics, with the copy of KaTeX beside it: pages need no network.
+// Renders mathematics with the bundled copy of KaTeX, so that pages work offline.
 document.addEventListener("DOMContentLoaded", () => {
   for (const element of document.querySelectorAll(".arithmatex")) {
     const tex = element.textContent.trim().replace(/^\\[([]/, "").replace(/\\[)\]]$/, "");
