@@ -234,9 +234,11 @@ def test_a_second_call_makes_no_new_program():
         table, s = (a.astype("f4") for a in tables(seed))
         fit(table, marginals(s))
 
-    project(1.0, 1e-3, 100), fit_once(0)
+    project(1.0, 1e-3, 100)
+    fit_once(0)
     with new_programs() as events:
-        project(0.5, 1e-2, 50), fit_once(1)
+        project(0.5, 1e-2, 50)
+        fit_once(1)
     assert events == []
 
 
