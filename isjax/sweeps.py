@@ -345,11 +345,27 @@ def _stack(results: "Sequence[_Members]") -> "_Members":
 
 
 def problem_groups(problems: Sequence[Problem], batch_sizes: Sequence[int]) -> list[list[int]]:
-    """Positions of the problems, in groups of which each takes one program for each width and batch size.
+    """Positions of the problems in groups; each group takes one program for each network and batch size.
 
-    A program takes longer to compile than many a study to run, so problems over one (X, Y) are padded to the largest of
-    their group, with codes that never occur and features that are zero. Within a group no code alphabet is over four
-    times another, nor do batches of the one hold more samples than there are codes while those of the other do not.
+    A program often takes longer to compile than to run. Problems over one (X, Y) are therefore padded to the largest of
+    their group, with codes that never occur and features that are zero. Within a group, no code alphabet is more than
+    four times as large as another, and the same batch sizes are at least as large as the code alphabet.
+
+    Args:
+      problems: what the learners see.
+      batch_sizes: those of the grid.
+
+    Returns:
+      For each group, the positions of its problems in increasing order.
+
+    Examples:
+      >>> import isjax, isjax.sweeps, jax
+      >>> source = isjax.sparse_source(
+      ...     jax.random.key(0), num_inputs=6, num_relevant=2, num_classes=2, discrimination=0.8
+      ... )
+      >>> problems = [source.problem(encoder) for encoder in ("identity", "sufficient", "biased")]
+      >>> isjax.sweeps.problem_groups(problems, (32,))
+      [[0], [1, 2]]
     """
     groups: dict[Any, list[int]] = {}
     for i in sorted(range(len(problems)), key=lambda i: -problems[i].features.shape[0]):
@@ -368,7 +384,7 @@ _MOST_PADDING = 4
 
 
 def _stack_padded(problems: Sequence[Problem]) -> Problem:
-    """Problems over one (X, Y), stacked; codes that never occur and features that are zero make up what is missing."""
+    """Problems over one (X, Y), padded with codes that never occur and features that are zero, then stacked."""
     largest = np.max([problem.features.shape for problem in problems], axis=0)
     padded = [
         problem._replace(features=jnp.pad(problem.features, [(0, n) for n in largest - problem.features.shape]))
@@ -402,7 +418,7 @@ def _sweep_program(
     network, config = MLP(widths, num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
     size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, widths)
-    chunks, position = _share_out(grid, size, mesh.devices.size)
+    chunks, position = _divide(grid, size, mesh.devices.size)
     lengths = jnp.asarray([*spec.lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
@@ -430,17 +446,17 @@ def _sweep_program(
     return jax.tree.map(lambda a: a.reshape(-1, config.num_evals)[position], distributed(chunks))
 
 
-def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
-    """Cuts a grid of (problem, rate, length, seed) into chunks of one length each, of about ``size`` members.
+def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
+    """Divides a grid of (problem, rate, length, seed) into chunks of one length each, of about ``size`` members.
 
     Returns:
-      The chunks, in the order in which the devices hold them, and the position of each member of the grid in the flat
-      list of all chunks' members.
+      The chunks in the order of the devices, and the position of each member of the grid in the flat list of the
+      members of all chunks.
     """
     num_problems, num_rates, num_lengths, num_seeds = grid
     per_length = num_problems * num_rates * num_seeds
     chunks_per_length = -(-per_length // size)
-    size = -(-per_length // chunks_per_length)  # the same number of chunks, as even as can be
+    size = -(-per_length // chunks_per_length)  # the same number of chunks, of equal sizes
     num_chunks = chunks_per_length * num_lengths
     num_slots = -(-num_chunks // num_devices) * num_devices
 
@@ -458,30 +474,30 @@ def _share_out(grid: tuple[int, int, int, int], size: int, num_devices: int) -> 
 
 
 def _best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
-    """How many members train in lock step on a device, where the spec does not say.
+    """Number of members that a device trains at once if the spec does not say.
 
-    On a CPU few, so that their weights stay in the cache of a core: the wider, the fewer. On an accelerator many, so
-    that its products are large. ``python -m benchmarks scaling`` measures the one; the other is not measured.
+    On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
+    benchmarks scaling``). On an accelerator many, so that its matrix products are large (not measured).
     """
     width = max(hidden, default=1)
     return max(1, min(1024 // width, 8) if platform == "cpu" else 2**16 // max(sum(hidden), 32))
 
 
 def configure_cpu(num_devices: int | None = None) -> None:
-    """Makes JAX see one CPU device a core, so that a sweep runs on all of them. Call it before JAX computes anything.
+    """Gives JAX one CPU device for each core, so that a sweep uses all of them. Call it before JAX computes anything.
 
     Args:
-      num_devices: how many devices; as many as this process may use cores if None.
+      num_devices: number of devices; as many as this process may use cores if None.
 
     Raises:
       RuntimeError: if JAX has already started.
-      ValueError: if ``num_devices`` is below 1.
 
     Source:
       JAX's option ``jax_num_cpu_devices``.
 
     Examples:
-      >>> configure_cpu(2)  # doctest: +SKIP
+      >>> import isjax
+      >>> isjax.configure_cpu(2)  # doctest: +SKIP
     """
     if num_devices is None:
         num_devices = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
