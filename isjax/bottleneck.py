@@ -358,7 +358,7 @@ def _best_of_all(joint: Array, betas: Array, runs: Iteration) -> Iteration:
 
     complexity, relevant = jax.vmap(amounts)(jnp.tile(betas, runs.state.shape[0] // num_betas), runs.state)
     objectives = complexity[None] - betas[:, None] * relevant[None]
-    is_own = jnp.arange(runs.state.shape[0]) % num_betas == jnp.arange(num_betas)[:, None]
+    is_own = (jnp.arange(runs.state.shape[0]) % num_betas)[None] == jnp.arange(num_betas)[:, None]
     penalty = jnp.where(is_own, 0, _attainable(jnp.zeros_like(betas), betas)[:, None])
     best = jnp.argmin(objectives + penalty, axis=1)
     is_moved = best % num_betas != jnp.arange(num_betas)

@@ -126,10 +126,12 @@ class Source:
             if encoder not in named:
                 raise ValueError(f'encoder must be "identity", "sufficient", "biased" or codes, got "{encoder}"')
             encoder = named[encoder]
-        if np.shape(encoder) != (num_symbols,):
-            got = np.shape(encoder)
-            raise ValueError(f"encoder must have shape ({num_symbols},), a code for each symbol of X, got {got}")
-        codes = _checks.as_codes(encoder, num_symbols, "encoder")
+        _, checked = _checks.as_joint_and_codes(self.joint, encoder, None)
+        codes = checked.array
+        if codes.ndim != 1:
+            raise ValueError(
+                f"encoder must have shape ({num_symbols},), a code for each symbol of X, got {codes.shape}"
+            )
         features = _code_features(*jax.device_get((codes, self.features)))
         return Problem(self.joint, codes, jnp.asarray(features))
 

@@ -1,5 +1,6 @@
 """What several files of tests use."""
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -49,6 +50,21 @@ def equations(jaxpr):
         yield equation
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
             yield from equations(inner)
+
+
+@contextlib.contextmanager
+def new_programs():
+    """A list of the events of tracing and compiling that happen meanwhile: empty if every program is there already."""
+    events = []
+
+    def listen(event, _, **__):
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield events
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def refused(error, message, f, *args, **options):

@@ -46,3 +46,9 @@ def masses(rng, shape, dtype, *, smallest=1e-37):
     values[..., 0] = np.where(values.sum(-1) == 0, 1, values[..., 0])
     values = values / values.sum(-1, keepdims=True)
     return np.where(values > 0, np.maximum(values, 1.2 * smallest), 0).astype(dtype)
+
+
+def random_joints(num, num_symbols, num_classes, *, concentration=0.5, seed=0):
+    """Joints ``[num, x, y]`` from a Dirichlet distribution, always the same."""
+    cells = np.random.default_rng(seed).dirichlet(np.full(num_symbols * num_classes, concentration), num)
+    return cells.reshape(num, num_symbols, num_classes)

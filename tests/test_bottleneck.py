@@ -1,4 +1,4 @@
-"""Bottlenecks and quantizers: their equations, their optima, and that nothing ever rises."""
+"""Bottlenecks: their equations, their optima, and objectives that never increase."""
 
 import functools
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import isjax
-from isjax.quantizers import quantizers_up_to
+from tests.helpers import new_programs
 from tests.oracles import bottleneck as oracle
-from tests.strategies import masses
+from tests.strategies import masses, random_joints
 
 pytestmark = pytest.mark.usefixtures("strict")
 KEY = jax.random.key(0)
@@ -18,11 +18,6 @@ KEY = jax.random.key(0)
 
 def keys(num):
     return jax.random.split(KEY, num)
-
-
-def random_joints(num, num_symbols, num_classes, *, concentration=0.5, seed=0):
-    cells = np.random.default_rng(seed).dirichlet(np.full(num_symbols * num_classes, concentration), num)
-    return cells.reshape(num, num_symbols, num_classes)
 
 
 def eps(dtype):
@@ -39,9 +34,7 @@ def symmetric(crossover):
 # One program of six problems serves all tests: smaller alphabets are padded with inputs and classes without mass.
 
 
-@jax.jit
-def solve_six(keys, joints, betas):
-    return jax.vmap(functools.partial(isjax.information_bottleneck, num_codes=7))(keys, joints, betas)
+solve_six = jax.vmap(functools.partial(isjax.information_bottleneck, num_codes=7))
 
 
 def padded(joints, dtype=np.float32):
@@ -71,7 +64,7 @@ def test_solution_leaves_the_trivial_one_at_the_inverse_square_of_the_correlatio
     np.testing.assert_allclose(found.complexity[4:], expected[2:], atol=2e-4)
 
 
-def test_solution_obeys_itsequations(dtype):
+def test_solution_obeys_its_equations(dtype):
     """p(u|x) ∝ p(u) exp(−β D), and its parts are what they are called."""
     joints, betas = random_joints(6, 6, 3).astype(dtype), np.array([1.3, 2, 4, 8, 20, 100], dtype)
     found = solve_six(keys(6), joints, betas)
@@ -144,7 +137,7 @@ def test_objective_never_rises_along_a_run():
         return isjax.information_bottleneck(KEY, joint, beta, **options).objective
 
     cases = [part.ravel() for part in np.meshgrid(np.arange(3), betas, np.arange(1, 40), indexing="ij")]
-    objectives = np.asarray(jax.jit(jax.vmap(after))(joints[cases[0]], cases[1], cases[2])).reshape(3, 3, 39)
+    objectives = np.asarray(jax.vmap(after)(joints[cases[0]], cases[1], cases[2])).reshape(3, 3, 39)
     assert (np.diff(objectives) <= 4 * eps("float32") * (1 + betas[:, None])).all()
     assert (objectives[..., 0] - objectives[..., -1] > 1e-3).any()
 
@@ -153,7 +146,7 @@ def test_large_beta_gives_a_hard_encoder():
     """At β → ∞ only relevance counts: rows harden, and K codes keep what the best K cells keep, within 2 %."""
     joints = random_joints(5, 6, 2, concentration=2.0).astype("f4")
     f = functools.partial(isjax.information_bottleneck, num_codes=3, num_restarts=32)
-    found = jax.jit(jax.vmap(f, (0, 0, None)))(keys(5), joints, np.float32(1e4))
+    found = jax.vmap(f, (0, 0, None))(keys(5), joints, np.float32(1e4))
     np.testing.assert_allclose(np.max(found.encoder, axis=-1), 1, atol=1e-3)
     best = oracle.information(oracle.joints_uy(joints, oracle.partitions(6, 3))).max(1)
     assert (found.relevance >= 0.98 * best).all()
@@ -167,8 +160,7 @@ BETAS = np.geomspace(1, 60, 24)
 @pytest.fixture(scope="module")
 def curves():
     joints = np.concatenate([random_joints(3, 8, 3), random_joints(3, 8, 3, concentration=3.0)])
-    trace = functools.partial(isjax.bottleneck_curve, num_codes=8)
-    program = jax.jit(jax.vmap(trace, (0, 0, None)))
+    program = jax.vmap(functools.partial(isjax.bottleneck_curve, num_codes=8), (0, 0, None))
     found = program(keys(6), joints.astype(np.float32), BETAS.astype(np.float32))
     backwards = program(keys(6), joints.astype(np.float32), BETAS[::-1].astype(np.float32))
     return joints, found, backwards
@@ -202,7 +194,6 @@ def test_curve_does_not_depend_on_the_order_of_beta(curves):
 # --- deterministic encoders ---------------------------------------------------------------------------------------
 
 
-@jax.jit
 def solve_deterministic(keys, joints, betas):
     f = functools.partial(isjax.deterministic_information_bottleneck, num_codes=7)
     return jax.vmap(jax.vmap(f, (None, None, 0)), (0, 0, None))(keys, joints, betas)
@@ -232,98 +223,24 @@ def test_deterministic_bottleneck_of_awkward_joints_and_beta():
 def test_deterministic_objective_never_rises_along_a_run():
     joint = random_joints(1, 12, 3)[0].astype(np.float32)
     f = functools.partial(isjax.deterministic_information_bottleneck, num_codes=6, num_restarts=1)
-    after = jax.jit(jax.vmap(lambda max_steps: f(KEY, joint, 8.0, max_steps=max_steps)))(np.arange(1, 20))
+    after = jax.vmap(lambda max_steps: f(KEY, joint, 8.0, max_steps=max_steps))(np.arange(1, 20))
     assert (np.diff(after.objective) <= 0).all()
     assert after.objective[0] > after.objective[-1]
     assert after.converged[-1]
 
 
-def test_two_class_quantizer_equals_exhaustive_search(dtype):
-    """200 joints of 8 inputs; cells and rows without mass and masses down to 1e-20 in half of them."""
-    joints = np.concatenate(
-        [
-            random_joints(100, 8, 2),
-            masses(np.random.default_rng(3), (100, 16), np.float64, smallest=1e-20).reshape(100, 8, 2),
-        ]
-    ).astype(dtype)
-    for num_codes in (2, 4):
-        found = jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=num_codes))(joints)
-        every = oracle.information(oracle.joints_uy(joints, oracle.partitions(8, num_codes)))
-        least = oracle.information(joints) - every.max(1)
-        np.testing.assert_allclose(found.loss, least, rtol=1e3 * eps(dtype), atol=4 * eps(dtype))
-        assert found.is_global.all()
-        assert (found.codes < num_codes).all()
+def test_a_second_call_makes_no_new_program():
+    """Nor do another key, joint, β, tolerance and number of steps."""
+    first, second = random_joints(2, 3, 2).astype("f4")
 
+    def solve(key, joint, beta, tolerance, max_steps):
+        options = {"num_codes": 2, "num_restarts": 2, "max_steps": max_steps}
+        isjax.information_bottleneck(key, joint, beta, tolerance=tolerance, **options)
+        isjax.bottleneck_curve(key, joint, np.array([beta, 3.0], "f4"), tolerance=tolerance, **options)
+        isjax.deterministic_information_bottleneck(key, joint, beta, **options)
 
-def test_cells_of_the_optimum_are_intervals_of_the_posterior():
-    joint = random_joints(1, 50, 2)[0].astype(np.float32)
-    codes = np.asarray(jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=7))(joint).codes)
-    assert np.ptp(codes) == 6
-    assert (np.diff(codes[np.argsort(joint[:, 1] / joint.sum(1))]) >= 0).all()
-
-
-def test_losses_many_orders_below_the_information_are_told_apart():
-    """Posteriors a hundred-thousandth apart, in float32: the cut is where float64 has it, though I is 1e-10."""
-    rng = np.random.default_rng(4)
-    posterior = 0.5 + np.where(np.arange(64) < 23, 0, 2e-5) + 1e-6 * rng.random(64)
-    joint = (np.stack([1 - posterior, posterior], axis=1) / 64).astype(np.float32)
-    codes = np.asarray(isjax.optimal_quantizer(joint, num_codes=2).codes)
-    np.testing.assert_array_equal(codes, np.arange(64) >= 23)
-
-
-@jax.jit
-def kl_means(keys, joints):
-    return jax.vmap(functools.partial(isjax.kl_means_quantizer, num_codes=3))(keys, joints)
-
-
-def test_kl_means_is_near_exhaustive_search_on_four_classes():
-    """Within 2 % of the relevance of the best of all encoders, on each of 100 joints."""
-    joints = random_joints(100, 8, 4)
-    found = kl_means(keys(100), joints.astype("f4"))
-    best = oracle.information(oracle.joints_uy(joints, oracle.partitions(8, 3))).max(1)
-    relevance = oracle.information(joints) - found.loss
-    assert (relevance >= 0.98 * best).all()
-    assert (relevance <= best + 1e-6).all()
-    assert not found.is_global.any()
-
-
-def test_kl_means_agrees_with_the_optimum_of_two_classes():
-    """Two of its four classes are empty; inputs without mass and tiny masses among them."""
-    joints = masses(np.random.default_rng(5), (100, 16), np.float32).reshape(100, 8, 2)
-    best = jax.jit(functools.partial(isjax.optimal_quantizer, num_codes=3))(joints)
-    found = kl_means(keys(100), np.pad(joints, [(0, 0), (0, 0), (0, 2)]))
-    information = oracle.information(joints)
-    assert (found.loss >= best.loss * (1 - 1e-4) - 1e-9).all()
-    assert (information - found.loss >= 0.98 * (information - best.loss) - 1e-6).all()
-
-
-@pytest.mark.parametrize("num_codes", [3, 5])
-def test_as_many_codes_as_inputs_lose_nothing(num_codes):
-    joint = random_joints(1, 3, 2)[0].astype(np.float32)
-    for found in (
-        isjax.optimal_quantizer(joint, num_codes=num_codes),
-        isjax.kl_means_quantizer(KEY, joint, num_codes=num_codes),
-    ):
-        assert found.codes.tolist() == [0, 1, 2]
-        assert float(found.loss) == 0
-        assert bool(found.is_global)
-
-
-def test_quantizers_of_one_class_lose_nothing():
-    p_x = np.arange(8, dtype="f4")[:, None] / 28
-    assert float(isjax.optimal_quantizer(p_x, num_codes=3).loss) == 0
-    assert float(isjax.optimal_quantizer(np.pad(p_x, [(0, 0), (1, 0)]), num_codes=3).loss) == 0
-    found = kl_means(keys(100), np.tile(np.pad(p_x, [(0, 0), (0, 3)]), (100, 1, 1)))
-    np.testing.assert_array_equal(found.loss, 0)
-
-
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_all_numbers_of_codes_in_one_program(num_classes):
-    """From one code, which loses everything, to one for each input: each is that of exhaustive search."""
-    joint = random_joints(1, 6, num_classes, seed=6)[0]
-    found = jax.jit(functools.partial(quantizers_up_to, num_codes=6))(KEY, joint.astype("f4"))
-    for k, lost in enumerate(np.asarray(found.loss), start=1):
-        every = oracle.information(oracle.joints_uy(joint[None], oracle.partitions(6, k))[0])
-        np.testing.assert_allclose(lost, oracle.information(joint) - every.max(), atol=1e-6)
-        assert np.unique(found.codes[k - 1]).size == k
-    assert found.is_global.tolist() == ([True] * 6 if num_classes == 2 else [True, *[False] * 4, True])
+    solve(KEY, first, 2.0, 1e-6, 1000)
+    other_key = jax.random.key(1)
+    with new_programs() as events:
+        solve(other_key, second, 5.0, 1e-3, 100)
+    assert events == []

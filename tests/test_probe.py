@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import isjax
+from tests.helpers import new_programs
 
 KEY = jax.random.key(0)
 SOURCE = isjax.sparse_source(KEY, num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.8)
@@ -24,7 +25,7 @@ def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose():
         return [x @ jnp.diag(jnp.arange(1.0, 5)), x[:, 1:3], jnp.tanh(x[:, 2:3]), 0 * x[:, :1] + 7]
 
     kept = [(0, 1, 2, 3), (1, 2), (2,), ()]
-    result = jax.jit(functools.partial(isjax.layer_losses, network))(SOURCE.features, SOURCE.joint)
+    result = isjax.layer_losses(network, SOURCE.features, SOURCE.joint)
     encoders = [isjax.coordinate_encoder((2,) * 4, kept_) for kept_ in kept]
     expected = [isjax.mutual_information_loss(SOURCE.joint, encoder) for encoder in encoders]
     np.testing.assert_allclose(result.losses, expected, rtol=1e-5, atol=1e-7)
@@ -37,8 +38,7 @@ def test_layers_that_keep_known_coordinates_lose_what_their_encoders_lose():
 
 
 def test_codes_that_are_no_function_of_those_before_are_no_chain():
-    probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x[:, :1], x[:, 1:]]))
-    result = probe(SOURCE.features, SOURCE.joint)
+    result = isjax.layer_losses(lambda x: [x[:, :1], x[:, 1:]], SOURCE.features, SOURCE.joint)
     assert not result.is_chain
     np.testing.assert_array_equal(np.isnan(result.own_losses), [False, True])
     assert np.isfinite(result.losses).all()
@@ -99,6 +99,53 @@ def test_networks_of_every_kind_are_probed_alike():
         theirs = isjax.layer_losses(activations, x, SOURCE.joint, bin_width=width)
         np.testing.assert_array_equal(theirs.codes, ours.codes)
         np.testing.assert_allclose(theirs.losses, ours.losses, rtol=1e-6)
+
+
+class Scaled(flax.linen.Module):
+    """Two layers, the first of which is scaled by an argument of the call."""
+
+    @flax.linen.compact
+    def __call__(self, inputs, *, scales, train=True):
+        return flax.linen.Dense(2)(inputs) * scales[0], flax.linen.Dense(1)(inputs)
+
+
+def test_a_second_probe_of_a_module_makes_no_new_program():
+    """Of other parameters and arrays, linen and nnx; and it loses what the layers as a plain function lose."""
+    network, x, joint = Scaled(), SOURCE.features, SOURCE.joint
+    params = network.init(KEY, x, scales=[1.0])
+    graph, state = flax.nnx.split(OfSigns(0))
+
+    def probe(factor):
+        scaled = jax.tree.map(lambda leaf: np.float32(factor) * np.asarray(leaf), (params, state))
+        scales = np.full(1, factor, "f4")
+        linen = isjax.module_activations(network, ["Dense_0", "Dense_1"], scaled[0], scales=scales, train=False)
+        nnx = isjax.module_activations(flax.nnx.merge(graph, scaled[1]), ["before", "signs"])
+        return [(layers, isjax.layer_losses(layers, x, joint, bin_width=0.3)) for layers in (linen, nnx)]
+
+    probe(1.0)
+    with new_programs() as events:
+        found = probe(0.5)
+    assert events == []
+    for layers, losses in found:
+        plain = isjax.layer_losses(lambda x: layers(x), x, joint, bin_width=0.3)  # noqa: B023
+        jax.tree.map(np.testing.assert_array_equal, losses, plain)
+
+
+class Unhashable(flax.linen.Module):
+    """A layer of a constant that is not hashable."""
+
+    kernel: np.ndarray
+
+    def __call__(self, inputs):
+        self.sow("intermediates", "product", inputs @ self.kernel)
+
+
+def test_a_module_that_is_not_hashable_is_called_as_it_is():
+    x, kernel = SOURCE.features, np.eye(4, 2, dtype="f4")
+    layers = isjax.module_activations(Unhashable(kernel), ["product"], {})
+    found = isjax.layer_losses(layers, x, SOURCE.joint)
+    expected = isjax.mutual_information_loss(SOURCE.joint, isjax.coordinate_encoder((2,) * 4, (0, 1)))
+    np.testing.assert_allclose(found.losses, [expected], rtol=1e-6)
 
 
 class Noisy(flax.linen.Module):
@@ -227,7 +274,7 @@ def test_bins_are_centred_on_the_multiples_of_their_width():
 def test_a_target_without_information_is_never_lost():
     """The null: Y independent of X."""
     joint = isjax.product_distribution(isjax.marginal_x(SOURCE.joint), jnp.array([0.5, 0.5]))
-    losses = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x[:, :1], 0 * x]))(SOURCE.features, joint).losses
+    losses = isjax.layer_losses(lambda x: [x[:, :1], 0 * x[:, 1:]], SOURCE.features, joint).losses
     np.testing.assert_allclose(losses, 0, atol=1e-7)
 
 
@@ -249,7 +296,6 @@ def test_along_training_by_vmap():
 
 
 def test_activations_that_are_not_finite_give_nan():
-    probe = jax.jit(functools.partial(isjax.layer_losses, lambda x: [x, x / 0 * 0, x]))
-    result = probe(SOURCE.features, SOURCE.joint)
+    result = isjax.layer_losses(lambda x: [x, x / 0 * 0, x], SOURCE.features, SOURCE.joint)
     np.testing.assert_array_equal(np.isnan(result.losses), [False, True, False])
     np.testing.assert_array_equal(np.isnan(result.own_losses), [False, True, True])

@@ -1,13 +1,12 @@
 """What bottlenecks, quantizers and tables refuse, and in which words."""
 
-import re
-
 import jax
 import numpy as np
 import pytest
 
 import isjax
 from isjax.data import columns
+from tests import helpers
 
 KEY, JOINT = jax.random.key(0), np.full((3, 2), 1 / 6, "f4")
 BETAS = np.array([1.0, 2.0], "f4")
@@ -17,13 +16,13 @@ WITH_KEY = {
     "bottleneck_curve": {"key": KEY, "joint": JOINT, "betas": BETAS, "num_codes": 2},
     "kl_means_quantizer": {"key": KEY, "joint": JOINT, "num_codes": 2},
 }
+WITH_KEY["quantizers_up_to"] = WITH_KEY["kl_means_quantizer"]
 RIGHT = {**WITH_KEY, "optimal_quantizer": {"joint": JOINT, "num_codes": 2}}
 WITH_BETA = ["information_bottleneck", "deterministic_information_bottleneck"]
 
 
 def refused(error, message, name, **changed):
-    with pytest.raises(error, match="^" + re.escape(message)):
-        getattr(isjax, name)(**{**RIGHT[name], **changed})
+    helpers.refused(error, message, getattr(isjax, name), **{**RIGHT[name], **changed})
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -51,6 +50,11 @@ def test_beta_is_positive_and_finite(beta):
         refused(ValueError, f"beta must be positive and finite, got {beta:g}", name, beta=beta)
     message = f"betas must be positive and finite, got {beta:g}"
     refused(ValueError, message, "bottleneck_curve", betas=np.array([1.0, beta], "f4"))
+
+
+@pytest.mark.parametrize("name", ["information_bottleneck", "bottleneck_curve"])
+def test_tolerance_is_not_negative(name):
+    refused(ValueError, "tolerance must be at least 0, got -0.1", name, tolerance=-0.1)
 
 
 def test_shapes_of_beta():

@@ -1,0 +1,135 @@
+"""Quantizers: their optima and what they lose, against exhaustive search."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import isjax
+from tests.helpers import new_programs
+from tests.oracles import bottleneck as oracle
+from tests.strategies import masses, random_joints
+
+pytestmark = pytest.mark.usefixtures("strict")
+KEY = jax.random.key(0)
+
+
+@functools.cache
+def exhaustive():
+    """100 joints of 8 inputs and two classes, and I(U;Y) of all their encoders with at most three codes.
+
+    Cells and rows without mass and masses down to 1e-20 in half of them.
+    """
+    tiny = masses(np.random.default_rng(3), (50, 16), np.float64, smallest=1e-20).reshape(50, 8, 2)
+    joints = np.concatenate([random_joints(50, 8, 2), tiny])
+    return joints, oracle.joints_uy(joints, oracle.partitions(8, 3))
+
+
+def test_two_class_quantizer_equals_exhaustive_search(dtype):
+    eps = float(jnp.finfo(dtype).eps)
+    joints, every = exhaustive()
+    found = isjax.optimal_quantizer(joints.astype(dtype), num_codes=3)
+    relevance = oracle.information(every).max(1)
+    np.testing.assert_allclose(found.loss, oracle.information(joints) - relevance, rtol=1e3 * eps, atol=4 * eps)
+    np.testing.assert_allclose(found.relevance, relevance, rtol=1e3 * eps, atol=4 * eps)
+    assert found.is_global.all()
+    assert (found.codes < 3).all()
+    p_u = [np.bincount(codes, joint.sum(1), 3) for codes, joint in zip(found.codes, joints, strict=True)]
+    np.testing.assert_allclose(found.complexity, oracle.entropy_of_codes(np.stack(p_u)[..., None]), atol=16 * eps)
+
+
+def test_cells_of_the_optimum_are_intervals_of_the_posterior():
+    joint = random_joints(1, 50, 2)[0].astype(np.float32)
+    codes = np.asarray(isjax.optimal_quantizer(joint, num_codes=7).codes)
+    assert np.ptp(codes) == 6
+    assert (np.diff(codes[np.argsort(joint[:, 1] / joint.sum(1))]) >= 0).all()
+
+
+def test_losses_many_orders_below_the_information_are_told_apart():
+    """Posteriors a hundred-thousandth apart, in float32: the cut is where float64 has it, though I is 1e-10."""
+    rng = np.random.default_rng(4)
+    posterior = 0.5 + np.where(np.arange(64) < 23, 0, 2e-5) + 1e-6 * rng.random(64)
+    joint = (np.stack([1 - posterior, posterior], axis=1) / 64).astype(np.float32)
+    codes = np.asarray(isjax.optimal_quantizer(joint, num_codes=2).codes)
+    np.testing.assert_array_equal(codes, np.arange(64) >= 23)
+
+
+def kl_means(joints):
+    quantize = functools.partial(isjax.kl_means_quantizer, num_codes=3)
+    return jax.vmap(quantize)(jax.random.split(KEY, 100), joints)
+
+
+def test_kl_means_is_near_exhaustive_search_on_four_classes():
+    """Within 2 % of the relevance of the best of all encoders, on each of 100 joints."""
+    joints = random_joints(100, 8, 4)
+    found = kl_means(joints.astype("f4"))
+    best = oracle.information(oracle.joints_uy(joints, oracle.partitions(8, 3))).max(1)
+    relevance = oracle.information(joints) - found.loss
+    assert (relevance >= 0.98 * best).all()
+    assert (relevance <= best + 1e-6).all()
+    assert not found.is_global.any()
+
+
+def test_kl_means_agrees_with_the_optimum_of_two_classes():
+    """Two of its four classes are empty; inputs without mass and tiny masses among them."""
+    joints = masses(np.random.default_rng(5), (100, 16), np.float32).reshape(100, 8, 2)
+    best = isjax.optimal_quantizer(joints, num_codes=3)
+    found = kl_means(np.pad(joints, [(0, 0), (0, 0), (0, 2)]))
+    information = oracle.information(joints)
+    assert (found.loss >= best.loss * (1 - 1e-4) - 1e-9).all()
+    assert (information - found.loss >= 0.98 * (information - best.loss) - 1e-6).all()
+
+
+@pytest.mark.parametrize("num_codes", [3, 5])
+def test_as_many_codes_as_inputs_lose_nothing(num_codes):
+    joint = random_joints(1, 3, 2)[0].astype(np.float32)
+    for found in (
+        isjax.optimal_quantizer(joint, num_codes=num_codes),
+        isjax.kl_means_quantizer(KEY, joint, num_codes=num_codes),
+    ):
+        assert found.codes.tolist() == [0, 1, 2]
+        assert float(found.loss) == 0
+        assert bool(found.is_global)
+
+
+def test_quantizers_of_one_class_lose_nothing():
+    """Of two and four classes all but one are empty, or there is but one."""
+    p_x = np.arange(8, dtype="f4")[:, None] / 28
+    many = np.tile(p_x, (100, 1, 1))
+    assert float(isjax.optimal_quantizer(p_x, num_codes=3).loss) == 0
+    np.testing.assert_array_equal(isjax.optimal_quantizer(np.pad(many, [(0, 0), (0, 0), (1, 0)]), num_codes=3).loss, 0)
+    np.testing.assert_array_equal(kl_means(np.pad(many, [(0, 0), (0, 0), (0, 3)])).loss, 0)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_all_numbers_of_codes_in_one_program(num_classes):
+    """From one code, which loses everything, to one for each input: each is that of exhaustive search."""
+    joint = random_joints(1, 6, num_classes, seed=6)[0]
+    found = isjax.quantizers_up_to(KEY, joint.astype("f4"), num_codes=9)  # more than inputs
+    assert found.loss.shape == (6,)
+    for k, lost in enumerate(np.asarray(found.loss), start=1):
+        every = oracle.information(oracle.joints_uy(joint[None], oracle.partitions(6, k))[0])
+        np.testing.assert_allclose(lost, oracle.information(joint) - every.max(), atol=1e-6)
+        assert np.unique(found.codes[k - 1]).size == k
+    np.testing.assert_allclose(found.relevance + found.loss, oracle.information(joint), atol=1e-6)
+    sizes = [np.bincount(codes, joint.sum(1), 6) for codes in found.codes]
+    np.testing.assert_allclose(found.complexity, oracle.entropy_of_codes(np.stack(sizes)[..., None]), atol=1e-6)
+    assert found.is_global.tolist() == ([True] * 6 if num_classes == 2 else [True, *[False] * 4, True])
+
+
+def test_a_second_call_makes_no_new_program():
+    """Nor do another key, joint and number of steps."""
+    first, second = random_joints(2, 4, 2).astype("f4")
+
+    def quantize(key, joint, max_steps):
+        isjax.optimal_quantizer(joint, num_codes=2)
+        isjax.kl_means_quantizer(key, joint, num_codes=2, num_restarts=2, max_steps=max_steps)
+        isjax.quantizers_up_to(key, joint, num_codes=2, num_restarts=2, max_steps=max_steps)
+
+    quantize(KEY, first, 1000)
+    other_key = jax.random.key(1)
+    with new_programs() as events:
+        quantize(other_key, second, 10)
+    assert events == []
