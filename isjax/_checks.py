@@ -370,7 +370,7 @@ def count_samples(data: object, name: str) -> int:
     return lengths.pop()
 
 
-def check_same_length(**samples: Array) -> None:
+def check_same_length(**samples: Array | np.ndarray) -> None:
     """Refuses samples whose last axes differ."""
     lengths = {name: array.shape[-1] for name, array in samples.items()}
     if len(set(lengths.values())) > 1:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
+from isjax.data import MeasureSpec, measure
 
 KEY, COUNTS, X, JOINT = jax.random.key(0), np.array([3, 1]), np.array([0, 1, 1]), np.full((3, 2), 1 / 6, "f4")
 SAMPLES = {"x": X, "y": X, "u": X, "shape": (2, 2, 2)}
@@ -38,6 +39,32 @@ def test_method_and_base(name):
     methods = "'plug_in', 'miller_madow', 'grassberger', 'chao_shen', 'james_stein'"
     refused(ValueError, f"method must be one of {methods}, got 'jackknife'", name, method="jackknife")
     refused(ValueError, "base must be a number greater than 1 (None for nats, 2 for bits), got 1", name, base=1)
+
+
+def test_method_of_a_measurement():
+    with pytest.raises(ValueError, match="^method must be one of 'plug_in', 'miller_madow', .*, got 'jackknife'"):
+        MeasureSpec(target="y", method="jackknife")
+    with pytest.raises(TypeError, match="^inputs must be a tuple of column names, got 'xy'"):
+        MeasureSpec(target="y", inputs="xy")
+
+
+def test_key_of_a_measurement():
+    spec = MeasureSpec(target="y", inputs=("x",))
+    for key in (0, jax.random.split(KEY)):
+        with pytest.raises(TypeError, match=r"^key must be a key of jax.random.key, got "):
+            measure(key, {"x": X, "y": X}, spec)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_integers_of_every_type_are_counted_alike(dtype):
+    """Also if the alphabet has more symbols than the type has numbers."""
+    options = {"shape": (300, 2, 2), "method": "plug_in"}
+    x = np.array([0, 1, 1, 2])
+    of_samples = isjax.estimate_information_loss(*(s.astype(dtype) for s in (x, x % 2, x // 2)), **options)
+    assert of_samples == isjax.estimate_information_loss(x, x % 2, x // 2, **options)
+    counts = np.array([120, 7, 0])
+    of_counts = isjax.estimate_entropy(counts.astype(dtype), method="grassberger")
+    assert of_counts == isjax.estimate_entropy(counts, method="grassberger")
 
 
 @pytest.mark.parametrize(("name", "axes"), [(OF_COUNTS[0], "k"), (OF_COUNTS[1], "x, y")])
