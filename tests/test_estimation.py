@@ -362,7 +362,7 @@ def test_a_statistic_is_traced_at_its_first_call_alone_and_is_not_kept_thereafte
     calls = []
 
     class Mean:
-        __hash__ = None  # as of a dataclass that compares by value
+        __hash__ = None  # pyright: ignore[reportAssignmentType] — as of a dataclass that compares by value
 
         def __call__(self, data):
             calls.append(data)

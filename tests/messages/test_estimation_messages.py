@@ -42,9 +42,9 @@ def test_method_and_base(name):
 
 
 def test_method_of_a_measurement():
-    with pytest.raises(ValueError, match="^method must be one of 'plug_in', 'miller_madow', .*, got 'jackknife'"):
+    with pytest.raises(ValueError, match=r"^method must be one of 'plug_in', 'miller_madow', .*, got 'jackknife'"):
         MeasureSpec(target="y", method="jackknife")
-    with pytest.raises(TypeError, match="^inputs must be a tuple of column names, got 'xy'"):
+    with pytest.raises(TypeError, match=r"^inputs must be a tuple of column names, got 'xy'"):
         MeasureSpec(target="y", inputs="xy")
 
 
@@ -116,7 +116,7 @@ def test_bootstrap():
 
 def test_layers():
     name = "layer_losses"
-    refused(TypeError, "inputs must hold floating-point features, got dtype int32", name, inputs=X)
+    refused(TypeError, "inputs must hold floating-point numbers, got dtype int32", name, inputs=X)
     refused(TypeError, "joint must hold floating-point probabilities, got dtype int32", name, joint=X[:, None])
     refused(ValueError, "joint must have shape [x, y], got shape (1, 3, 2)", name, joint=JOINT[None])
     refused(ValueError, "inputs has 2 rows, but X has 3 symbols in joint", name, inputs=JOINT[:2])
