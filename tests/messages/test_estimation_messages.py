@@ -124,7 +124,7 @@ def test_layers():
     message = "activations must give arrays of shape [3, ...], one a layer, got "
     refused(ValueError, message + "[]", name, activations=lambda h: [])
     refused(ValueError, message + "[(3, 2), (2, 2)]", name, activations=lambda h: [h, h[:2]])
-    message = "activations must hold floating-point activations, got dtype bool"
+    message = "activations must hold floating-point numbers, got dtype bool"
     refused(TypeError, message, name, activations=lambda h: [h > 0])
 
 
