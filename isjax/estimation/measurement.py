@@ -315,7 +315,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
 
 def _generator(key: Key[Array, ""]) -> np.random.Generator:
     """Generator of numpy, seeded by a key."""
-    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key) or key.shape:
+    if not jnp.issubdtype(getattr(key, "dtype", object), jax.dtypes.prng_key) or key.shape:
         raise TypeError(f"key must be a key of jax.random.key, got {key!r}")
     if not _checks.is_concrete(key):
         raise TypeError("key is being traced, but measure runs outside jit")

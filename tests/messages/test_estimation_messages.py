@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
+from isjax.data import MeasureSpec, measure
 
 KEY, COUNTS, X, JOINT = jax.random.key(0), np.array([3, 1]), np.array([0, 1, 1]), np.full((3, 2), 1 / 6, "f4")
 SAMPLES = {"x": X, "y": X, "u": X, "shape": (2, 2, 2)}
@@ -38,6 +39,32 @@ def test_method_and_base(name):
     methods = "'plug_in', 'miller_madow', 'grassberger', 'chao_shen', 'james_stein'"
     refused(ValueError, f"method must be one of {methods}, got 'jackknife'", name, method="jackknife")
     refused(ValueError, "base must be a number greater than 1 (None for nats, 2 for bits), got 1", name, base=1)
+
+
+def test_method_of_a_measurement():
+    with pytest.raises(ValueError, match=r"^method must be one of 'plug_in', 'miller_madow', .*, got 'jackknife'"):
+        MeasureSpec(target="y", method="jackknife")
+    with pytest.raises(TypeError, match=r"^inputs must be a tuple of column names, got 'xy'"):
+        MeasureSpec(target="y", inputs="xy")
+
+
+def test_key_of_a_measurement():
+    spec = MeasureSpec(target="y", inputs=("x",))
+    for key in (0, jax.random.split(KEY)):
+        with pytest.raises(TypeError, match=r"^key must be a key of jax.random.key, got "):
+            measure(key, {"x": X, "y": X}, spec)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_integers_of_every_type_are_counted_alike(dtype):
+    """Also if the alphabet has more symbols than the type has numbers."""
+    options = {"shape": (300, 2, 2), "method": "plug_in"}
+    x = np.array([0, 1, 1, 2])
+    of_samples = isjax.estimate_information_loss(*(s.astype(dtype) for s in (x, x % 2, x // 2)), **options)
+    assert of_samples == isjax.estimate_information_loss(x, x % 2, x // 2, **options)
+    counts = np.array([120, 7, 0])
+    of_counts = isjax.estimate_entropy(counts.astype(dtype), method="grassberger")
+    assert of_counts == isjax.estimate_entropy(counts, method="grassberger")
 
 
 @pytest.mark.parametrize(("name", "axes"), [(OF_COUNTS[0], "k"), (OF_COUNTS[1], "x, y")])
@@ -89,7 +116,7 @@ def test_bootstrap():
 
 def test_layers():
     name = "layer_losses"
-    refused(TypeError, "inputs must hold floating-point features, got dtype int32", name, inputs=X)
+    refused(TypeError, "inputs must hold floating-point numbers, got dtype int32", name, inputs=X)
     refused(TypeError, "joint must hold floating-point probabilities, got dtype int32", name, joint=X[:, None])
     refused(ValueError, "joint must have shape [x, y], got shape (1, 3, 2)", name, joint=JOINT[None])
     refused(ValueError, "inputs has 2 rows, but X has 3 symbols in joint", name, inputs=JOINT[:2])
@@ -97,7 +124,7 @@ def test_layers():
     message = "activations must give arrays of shape [3, ...], one a layer, got "
     refused(ValueError, message + "[]", name, activations=lambda h: [])
     refused(ValueError, message + "[(3, 2), (2, 2)]", name, activations=lambda h: [h, h[:2]])
-    message = "activations must hold floating-point activations, got dtype bool"
+    message = "activations must hold floating-point numbers, got dtype bool"
     refused(TypeError, message, name, activations=lambda h: [h > 0])
 
 
