@@ -192,7 +192,7 @@ class Codes:
 
     num_axes = 1
 
-    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+    def pushforward(self, joint: Float[Array, "... x y"]) -> Float[Array, "... u y"]:
         """``p(u, y) = Σ_x p(x, y) 1{η(x) = u}``; NaN throughout an encoder with a code outside its alphabet."""
 
         def one(joint: Array, codes: Array) -> Array:
@@ -202,7 +202,7 @@ class Codes:
         joint, codes = align_batches(joint=(joint, 2), encoder=(self.array, 1))
         return jnp.vectorize(one, signature="(x,y),(x)->(u,y)")(joint, codes)
 
-    def select(self, rows: Float[Array, "*batch u y"]) -> Float[Array, "*batch x y"]:
+    def select(self, rows: Float[Array, "... u y"]) -> Float[Array, "... x y"]:
         """``rows[η(x)]`` for each symbol x."""
         rows, codes = align_batches(rows=(rows, 2), encoder=(self.array, 1))
         return jnp.take_along_axis(rows, codes[..., None], axis=-2, mode="clip")
@@ -212,7 +212,7 @@ class Codes:
         outside = jnp.any((self.array < 0) | (self.array >= self.num_codes), axis=-1)
         return nan_where(outside[..., None, None], jax.nn.one_hot(self.array, self.num_codes, dtype=float))
 
-    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+    def loss(self, joint: Float[Array, "... x y"]) -> Float[Array, "..."]:
         """``I(X;Y|U)`` in nats."""
         p_y_given_code = self.select(normalise(self.pushforward(joint)))
         joint, p_y_given_code = align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
@@ -237,12 +237,12 @@ class Rows:
         """The rows."""
         return self.array
 
-    def pushforward(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch u y"]:
+    def pushforward(self, joint: Float[Array, "... x y"]) -> Float[Array, "... u y"]:
         """``p(u, y) = Σ_x p(x, y) η(u|x)``."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
         return jnp.einsum("...xu,...xy->...uy", rows, joint, precision=jax.lax.Precision.HIGHEST)
 
-    def loss(self, joint: Float[Array, "*batch x y"]) -> Float[Array, "*batch"]:
+    def loss(self, joint: Float[Array, "... x y"]) -> Float[Array, "..."]:
         """``I(X;Y|U)`` in nats."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
         return information_through(joint, rows, normalise(self.pushforward(joint)))
