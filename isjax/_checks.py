@@ -105,7 +105,7 @@ def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
-def resolve_axes(axis: int | tuple[int, ...], array: Array, name: str) -> tuple[int, ...]:
+def resolve_axes(axis: int | tuple[int, ...], array: Array | np.ndarray, name: str) -> tuple[int, ...]:
     """The axes in ``axis``, counted from the end; refuses axes that do not exist or are named twice."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]

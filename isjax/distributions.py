@@ -359,16 +359,18 @@ def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis = -1, name: str
     """
     if not _checks.is_concrete(p):
         raise TypeError(f"{name} is being traced: check_distribution needs values, so call it outside jit and vmap")
-    array = _checks.as_probabilities(p, name)
-    axes = _checks.resolve_axes(axis, array, "axis")
-    values = np.asarray(array, np.float64)
+    dtype, values = jnp.result_type(p), np.asarray(p)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must hold floating-point probabilities, got dtype {dtype}")
+    axes = _checks.resolve_axes(axis, values, "axis")
+    values = values.astype(np.float64)
     if not np.all(np.isfinite(values)):
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
     if np.any(values < 0):
         raise ValueError(f"{name} must not be negative, got {values.min():.6g}")
     sums = values.sum(axis=axes)
     num_cells = values.size // max(sums.size, 1)
-    off = np.abs(sums - 1) > jnp.finfo(array.dtype).eps * (32 + num_cells**0.5)
+    off = np.abs(sums - 1) > jnp.finfo(dtype).eps * (32 + num_cells**0.5)
     if np.any(off):
         raise ValueError(
             f"{name} must sum to one over axis {axis}, got a sum of {np.ravel(sums)[np.ravel(off)][0]:.6g}"

@@ -76,18 +76,26 @@ def call(name, **changed):
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_is_right_is_not_refused(name):
-    call(name)
-    if name in WITH_AXIS:
-        call(name, axis=0)
-    if name in WITH_BASE:
-        call(name, base=2)
+    options = {"axis": 0} if name in WITH_AXIS else {}
+    options |= {"base": 2} if name in WITH_BASE else {}
+    jax.eval_shape(lambda: (call(name), call(name, **options)))  # checks values, compiles nothing
+
+
+def test_concrete_values_are_checked_under_jit_too():
+    joint, broken = JOINT, np.array([[0, 0, 1], [0, 1, 1]])
+    message = "encoders must form a chain, but layer 1 is not a function of layer 0"
+    refused(ValueError, message, jax.jit(lambda: call("layerwise_loss", joint=joint, encoders=broken)))
+    refused(ValueError, "p must not be negative, got -1", jax.jit(lambda: isjax.check_distribution(-P * 4)))
+    message = "permutations must hold permutations of 0…1, but row 0 is not one"
+    refused(ValueError, message, jax.jit(lambda: isjax.orbit_encoder(np.zeros((1, 2), int))))
 
 
 @pytest.mark.parametrize(("name", "argument"), PROBABILITIES)
 @pytest.mark.parametrize("dtype", [int, bool, complex])
 def test_probabilities_that_are_no_floats(name, argument, dtype):
     got = jnp.asarray(np.zeros(1, dtype)).dtype
-    message = f"{argument} must hold floating-point probabilities, got dtype {got}"
+    what = "numbers" if argument == "log_decoder" else "probabilities"
+    message = f"{argument} must hold floating-point {what}, got dtype {got}"
     refused(TypeError, message, call, name, **{argument: np.zeros_like(RIGHT[name][argument], dtype)})
 
 
