@@ -318,8 +318,8 @@ def as_encoder(
         if num_codes is not None and num_codes != shape[-1]:
             raise ValueError(f"num_codes={num_codes}, but {name} has rows over {shape[-1]} codes")
         return Rows(jnp.asarray(encoder))
-    num_codes = shape[-1] if num_codes is None else check_integer(num_codes, "num_codes")
-    return Codes(as_codes(encoder, num_codes, name), num_codes)
+    size = shape[-1] if num_codes is None else check_integer(num_codes, "num_codes")
+    return Codes(as_codes(encoder, size, name), size)
 
 
 def as_codes(codes: ArrayLike, num_codes: int, name: str) -> Array:

@@ -1,6 +1,7 @@
 """Array types: one letter per alphabet, the same letter everywhere, batch axes in front."""
 
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, UInt
+from jaxtyping import Array, ArrayLike, Bool, Float, Key, UInt
+from jaxtyping import Integer as Int  # signed or not
 
 __all__ = [
     "Array",

@@ -193,7 +193,8 @@ def renyi_divergence(
 
 @jax.jit(inline=True, static_argnames=("order", "axes", "base"))
 def _renyi_divergence(p: Array, q: Array, *, order: float, axes: tuple[int, ...], base: float | None) -> Array:
-    return in_base(_numerics.renyi_divergence(*jnp.broadcast_arrays(p, q), order, axes), base)
+    p, q = jnp.broadcast_arrays(p, q)
+    return in_base(_numerics.renyi_divergence(p, q, order, axes), base)
 
 
 def total_variation(p: Float[ArrayLike, "..."], q: Float[ArrayLike, "..."], *, axis: Axis = -1) -> Float[Array, "..."]:

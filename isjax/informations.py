@@ -202,7 +202,7 @@ def _dual_total_correlation(joint: Array, *, base: float | None) -> Array:
     joint = pin_zeros(joint)
     last = joint.ndim - 1
     terms = (_conditional_mutual_information(_group(joint, i, i + 1), base=base) for i in range(1, last))
-    return sum(terms, start=_mutual_information(_group(joint, last), base=base))
+    return sum(terms, start=jnp.asarray(_mutual_information(_group(joint, last), base=base)))
 
 
 def co_information(joint: Float[ArrayLike, "..."], *, base: Real | None = None) -> Float[Array, ""]:

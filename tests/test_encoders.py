@@ -82,6 +82,23 @@ def test_compact_codes_are_in_order_of_first_appearance(codes):
     assert same == num_codes
 
 
+def test_codes_that_the_default_integer_type_cannot_hold_stay_distinct():
+    codes = np.array([[2**32 + 7, 7, 2**63, 7], [0, 2**32, 0, 2**33]], np.uint64)
+    compact, num_codes = isjax.compact_codes(codes)
+    assert compact.tolist() == [[0, 1, 2, 1], [0, 1, 0, 2]]
+    assert num_codes.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
+def test_symbols_of_any_integer_type_are_counted(dtype):
+    """100 · 2 + 1 is beyond int8."""
+    x, y = np.array([100, 100, 3], dtype), np.array([1, 1, 0], dtype)
+    joint = np.zeros((101, 2))
+    joint[100, 1], joint[3, 0] = 2 / 3, 1 / 3
+    np.testing.assert_allclose(isjax.empirical_joint(x, y, shape=(101, 2)), joint, rtol=1e-6)
+    np.testing.assert_allclose(jitted(isjax.empirical_joint, shape=(101, 2))(x, y), joint, rtol=1e-6)
+
+
 def test_compact_codes_of_a_batch():
     compact, num_codes = isjax.compact_codes(np.array([[[7, 3, 7]], [[1, 1, 1]]]))
     assert compact.tolist() == [[[0, 1, 0]], [[0, 0, 0]]]
@@ -211,11 +228,8 @@ def test_codes_of_a_continuum_never_join_what_is_further_apart_than_the_toleranc
 
 
 def test_minimal_sufficient_encoder_of_no_information_and_of_a_batch():
-    constant = np.full((2, 3, 4), 1 / 12, np.float32)
-    np.testing.assert_array_equal(isjax.minimal_sufficient_encoder(constant), np.zeros((2, 3)))
-    np.testing.assert_array_equal(isjax.minimal_sufficient_encoder(np.zeros((3, 2), np.float32)), np.zeros(3))
-    batch = np.stack([np.eye(3, dtype=np.float32) / 3, constant[0, :, :3]])
-    assert isjax.minimal_sufficient_encoder(batch).tolist() == [[0, 1, 2], [0, 0, 0]]
+    batch = np.stack([np.eye(3, 4) / 3, np.full((3, 4), 1 / 12), np.zeros((3, 4))]).astype(np.float32)
+    assert isjax.minimal_sufficient_encoder(batch).tolist() == [[0, 1, 2], [0, 0, 0], [0, 0, 0]]
 
 
 def test_activation_codes_are_those_of_rows_equal_up_to_rounding(dtype):

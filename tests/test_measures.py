@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 import isjax
-from tests.cases import MEASURES, ONE_OF_EACH, Case
+from tests.cases import BRANCHES, MEASURES, ONE_OF_EACH, Case
 from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import distributions, joints, kernels, masses
 
 pytestmark = pytest.mark.usefixtures("strict")
 measures = pytest.mark.parametrize("case", MEASURES, ids=str)
+branches = pytest.mark.parametrize("case", BRANCHES, ids=str)
+one_of_each = pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)
 WITH_BATCH = [case for case in ONE_OF_EACH if len(case.shapes[0]) < 3 or case.name.startswith("conditional")]
 
 
@@ -45,7 +47,7 @@ def test_equals_its_definition_cell_by_cell(case, dtype):
     np.testing.assert_allclose(values, each(case, arrays), **close(dtype))
 
 
-@measures
+@one_of_each
 def test_eagerly_too_and_of_numpy_arrays(case):
     one = [a[:1] for a in case.draw(2, 1)]
     np.testing.assert_allclose(case.measure(*(a[0] for a in one)), each(case, one)[0], **close("float32"))
@@ -65,7 +67,7 @@ def test_leading_axes_are_a_batch_and_broadcast(case):
         assert values.shape[:2] == batch
 
 
-@measures
+@branches
 def test_every_intermediate_has_the_dtype_of_the_inputs(case, dtype):
     arrays = case.draw(4, 1, dtype)
     other = "float32" if dtype == "float64" else "float64"
@@ -91,11 +93,16 @@ def test_under_shard_map():
 # --- zeros, infinities, derivatives -------------------------------------------------------------------------------
 
 
-@measures
+@branches
 def test_100_000_cases_with_zeros_and_masses_down_to_1e_37(case):
     """None negative, no NaN in value or gradient, infinite only where the mathematics is, gradient finite elsewhere."""
     arrays = case.draw(6, 100_000)
-    values = np.asarray(jax.jit(jax.vmap(case.measure))(*arrays))
+    argnums = floats(arrays)
+
+    def value_and_gradients(*one):
+        return case.measure(*one), *jax.grad(lambda *a: jnp.sum(case.measure(*a)), argnums)(*one)
+
+    values, *gradients = map(np.asarray, jax.jit(jax.vmap(value_and_gradients))(*arrays))
     assert not np.isnan(values).any()
     assert case.is_signed or values.min() >= 0
     if case.infinite is None:
@@ -105,9 +112,6 @@ def test_100_000_cases_with_zeros_and_masses_down_to_1e_37(case):
         expected = [case.infinite(*one) for one in zip(*(a[some] for a in arrays), strict=True)]
         np.testing.assert_array_equal(np.isinf(values[some]), expected)
         assert np.any(expected)
-    argnums = floats(arrays)
-    gradients = jax.jit(jax.vmap(jax.grad(lambda *a: jnp.sum(case.measure(*a)), argnums)))(*arrays)
-    gradients = [np.asarray(gradient) for gradient in gradients]
     finite = np.isfinite(values).reshape(len(values), -1).all(1)
     for gradient in gradients:
         assert not np.isnan(gradient).any()
@@ -118,7 +122,7 @@ def test_100_000_cases_with_zeros_and_masses_down_to_1e_37(case):
         assert not gradients[0][finite][empty].any()  # a cell of zero mass contributes derivative zero
 
 
-@pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)
+@one_of_each
 def test_jvp_and_hessian_are_finite_where_the_value_is(case):
     arrays = case.draw(7, 500, smallest=case.hessian_down_to)
     values = np.asarray(jax.jit(jax.vmap(case.measure))(*arrays))
@@ -132,7 +136,7 @@ def test_jvp_and_hessian_are_finite_where_the_value_is(case):
     assert np.isfinite(derivative).all()
 
 
-@measures
+@branches
 @pytest.mark.usefixtures("x64")
 def test_gradient_and_hessian_are_the_finite_differences(case):
     """Along directions that sum to zero and leave the cells without mass empty."""

@@ -208,7 +208,7 @@ class QuantisedMLP(nn.Module):
 def test_layers_of_a_trained_network_that_quantises_lose_what_its_last_layer_loses():
     source = isjax.sparse_source(jax.random.key(1), num_inputs=5, num_relevant=3, num_classes=4, discrimination=0.9)
     network, optimizer = QuantisedMLP(), optax.sgd(0.3)
-    params = network.init(jax.random.key(2), source.features)
+    params = jax.jit(network.init)(jax.random.key(2), source.features)
 
     def split(params):
         log_decoder = jax.nn.log_softmax(network.apply(params, source.features)[-1])
@@ -222,7 +222,7 @@ def test_layers_of_a_trained_network_that_quantises_lose_what_its_last_layer_los
     train = jax.jit(lambda params: jax.lax.scan(step, (params, optimizer.init(params)), None, 200)[0][0])
     trained = train(params)
     assert split(trained).risk < split(params).risk - 0.1
-    layers = jnp.stack([isjax.activation_codes(a) for a in network.apply(trained, source.features)])
+    layers = jnp.stack([isjax.activation_codes(a) for a in jax.jit(network.apply)(trained, source.features)])
     assert [len(np.unique(codes)) for codes in layers[:1]] == [32]
     losses = isjax.layerwise_loss(source.joint, layers)
     last = isjax.mutual_information_loss(source.joint, layers[-1])

@@ -66,6 +66,7 @@ WITH_BASE = [
     if f.split("_")[-1] in ("entropy", "divergence", "information", "correlation", "loss", "decomposition")
     and f not in ("tsallis_entropy", "layerwise_loss")
 ]
+OF_VARIABLES = ["total_correlation", "dual_total_correlation", "co_information", "o_information"]
 WITH_CODES = ["pushforward", "mutual_information_loss", "is_sufficient"]
 
 
@@ -75,18 +76,26 @@ def call(name, **changed):
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_is_right_is_not_refused(name):
-    call(name)
-    if name in WITH_AXIS:
-        call(name, axis=0)
-    if name in WITH_BASE:
-        call(name, base=2)
+    options = {"axis": 0} if name in WITH_AXIS else {}
+    options |= {"base": 2} if name in WITH_BASE else {}
+    jax.eval_shape(lambda: (call(name), call(name, **options)))  # checks values, compiles nothing
+
+
+def test_concrete_values_are_checked_under_jit_too():
+    joint, broken = JOINT, np.array([[0, 0, 1], [0, 1, 1]])
+    message = "encoders must form a chain, but layer 1 is not a function of layer 0"
+    refused(ValueError, message, jax.jit(lambda: call("layerwise_loss", joint=joint, encoders=broken)))
+    refused(ValueError, "p must not be negative, got -1", jax.jit(lambda: isjax.check_distribution(-P * 4)))
+    message = "permutations must hold permutations of 0…1, but row 0 is not one"
+    refused(ValueError, message, jax.jit(lambda: isjax.orbit_encoder(np.zeros((1, 2), int))))
 
 
 @pytest.mark.parametrize(("name", "argument"), PROBABILITIES)
 @pytest.mark.parametrize("dtype", [int, bool, complex])
 def test_probabilities_that_are_no_floats(name, argument, dtype):
     got = jnp.asarray(np.zeros(1, dtype)).dtype
-    message = f"{argument} must hold floating-point probabilities, got dtype {got}"
+    what = "numbers" if argument == "log_decoder" else "probabilities"
+    message = f"{argument} must hold floating-point {what}, got dtype {got}"
     refused(TypeError, message, call, name, **{argument: np.zeros_like(RIGHT[name][argument], dtype)})
 
 
@@ -98,7 +107,7 @@ def test_too_few_axes(name, argument):
             assert call(name, p=np.float32(0.5)).shape == ()
             return
         refused(ValueError, "axis=-1 is not an axis of an array of shape ()", call, name, **{argument: right[0]})
-    elif name.endswith("correlation") or name in ("co_information", "o_information"):
+    elif name in OF_VARIABLES:
         message = "joint must have an axis for each of two or more variables, got shape (2,)"
         refused(ValueError, message, call, name, joint=right[0, 0])
     else:
@@ -110,10 +119,11 @@ def test_too_few_axes(name, argument):
 
 @pytest.mark.parametrize(("name", "argument"), [(f, a) for f, a in PROBABILITIES if a not in ("p", "q")])
 def test_empty_alphabet(name, argument):
-    right = RIGHT[name][argument]
-    if name.endswith("correlation") or name in ("co_information", "o_information"):
+    empty = RIGHT[name][argument][..., :0]
+    if name in OF_VARIABLES:
+        message = f"joint has a variable with an empty alphabet: shape {empty.shape}"
+        refused(ValueError, message, call, name, joint=empty)
         return
-    empty = right[..., :0]
     letter = {"p_x": "x", "conditional_mutual_information": "z"}.get(argument if argument == "p_x" else name, "y")
     message = f"{argument} has an empty alphabet {letter}: shape {empty.shape}"
     refused(ValueError, message, call, name, **{argument: empty})
@@ -128,9 +138,9 @@ def test_axis(name):
 
 
 @pytest.mark.parametrize("name", WITH_BASE)
-@pytest.mark.parametrize("base", [1, 0.5, 0, -2, float("nan")])
+@pytest.mark.parametrize("base", [1, -2, float("nan"), "2"])
 def test_base(name, base):
-    message = f"base must be greater than 1 (None for nats, 2 for bits), got {base}"
+    message = f"base must be a number greater than 1 (None for nats, 2 for bits), got {base!r}"
     refused(ValueError, message, call, name, base=base)
 
 
@@ -149,8 +159,8 @@ def test_weight(weight):
     refused(ValueError, "weight must lie in [0, 1], got", call, "jensen_shannon_divergence", weight=jnp.array(weight))
 
 
-def test_weight_is_one_number():
-    message = "weight must be one number, got shape (2,)"
+def test_weight_is_a_scalar():
+    message = "weight must be a scalar, got shape (2,)"
     refused(ValueError, message, call, "jensen_shannon_divergence", weight=jnp.array([0.5, 0.5]))
 
 
@@ -158,7 +168,7 @@ def test_weight_is_one_number():
 def test_alphabets_that_differ(name):
     message = "p and q must share an alphabet, got sizes (4,) in p and (3,) in q"
     refused(ValueError, message, call, name, q=P[:3])
-    message = "axis=0 is not one axis of p, shape (4,), and q, shape (4, 4): count from the end"
+    message = "axis=0 means different axes of p, shape (4,), and q, shape (4, 4): count from the end"
     refused(ValueError, message, call, name, q=np.full((4, 4), 0.25, "f4"), axis=0)
     message = "batch axes must broadcast, got (2,) in p and (3,) in q"
     refused(ValueError, message, call, name, p=np.full((2, 4), 0.25, "f4"), q=np.full((3, 4), 0.25, "f4"))
@@ -190,6 +200,8 @@ def test_codes(name):
     refused(ValueError, "encoder has code 2, but codes must lie in 0…1", call, name, encoder=CODES + 1, num_codes=2)
     refused(ValueError, "encoder has code 3, but codes must lie in 0…2", call, name, encoder=np.array([0, 3, 1]))
     refused(ValueError, "encoder has code -1, but codes must lie in 0…1", call, name, encoder=CODES - 1, num_codes=2)
+    beyond = np.array([0, 2**32 + 1, 2**64 - 1], np.uint64)
+    refused(ValueError, "encoder has code 4294967297, but codes must lie in 0…2", call, name, encoder=beyond)
     refused(ValueError, "num_codes must be at least 1, got 0", call, name, num_codes=0)
     refused(TypeError, "num_codes must be an integer, got 2.0", call, name, num_codes=2.0)
     refused(TypeError, "num_codes must be an integer, got True", call, name, num_codes=True)
@@ -200,7 +212,7 @@ def test_codes(name):
 @pytest.mark.parametrize(
     ("encoders", "error", "message"),
     [
-        (ROWS[None], TypeError, "encoders must hold integer codes here, got dtype float32"),
+        (ROWS[None], TypeError, "encoders must hold integer codes, got dtype float32"),
         (CODES, ValueError, "encoders must have shape [..., layer, x], got shape (3,)"),
         (np.zeros((0, 3), int), ValueError, "encoders must have shape [..., layer, x], got shape (0, 3)"),
         (np.zeros((2, 4), int), ValueError, "encoders has 4 rows, but X has 3 symbols in joint of shape (3, 2)"),
@@ -208,7 +220,7 @@ def test_codes(name):
         (
             np.array([[0, 0, 1], [0, 1, 1]]),
             ValueError,
-            "encoders must form a chain, but layer 1 is no function of layer 0",
+            "encoders must form a chain, but layer 1 is not a function of layer 0",
         ),
     ],
 )
@@ -227,16 +239,16 @@ def test_layers(encoders, error, message):
         ("compose_encoders", [ROWS, CODES], {}, ValueError, "second has 3 rows, but first has 2 codes, shape (3, 2)"),
         ("compose_encoders", [CODES, np.array([0, 5])], {}, ValueError, "second has code 5, but codes must lie in 0…1"),
         ("compose_encoders", [CODES, np.array(0)], {}, ValueError, "second must have shape [..., x], got shape ()"),
-        ("compact_codes", [P], {}, TypeError, "codes must hold integer codes here, got dtype float32"),
+        ("compact_codes", [P], {}, TypeError, "codes must hold integer codes, got dtype float32"),
         ("compact_codes", [np.array(3)], {}, ValueError, "codes must have shape [..., x] with x at least 1, got shape"),
-        ("orbit_encoder", [P[None]], {}, TypeError, "permutations must hold integer codes here, got dtype float32"),
+        ("orbit_encoder", [P[None]], {}, TypeError, "permutations must hold integer symbols, got dtype float32"),
         ("orbit_encoder", [CODES], {}, ValueError, "permutations must have shape [g, x], got shape (3,)"),
         (
             "orbit_encoder",
             [np.array([[1, 0, 2], [0, 0, 1]])],
             {},
             ValueError,
-            "permutations must hold permutations of 0…2, but row 1 is none",
+            "permutations must hold permutations of 0…2, but row 1 is not one",
         ),
         ("random_encoder", [KEY, 3, 4], {}, ValueError, "num_codes=4, but there are only num_symbols=3 symbols"),
         ("random_encoder", [KEY, 3, 0], {}, ValueError, "num_codes must be at least 1, got 0"),
@@ -247,7 +259,7 @@ def test_layers(encoders, error, message):
             ValueError,
             "tolerance must be at least 0, got",
         ),
-        ("activation_codes", [CODES[None]], {}, TypeError, "activations must hold floating-point activations, got"),
+        ("activation_codes", [CODES[None]], {}, TypeError, "activations must hold floating-point numbers, got"),
         ("activation_codes", [P], {}, ValueError, "activations must have shape [..., x, d], got shape (4,)"),
         ("activation_codes", [TRIPLE], {}, ValueError, "activations must have shape [x, d], got shape (2, 2, 2)"),
         ("functional_representation", [P], {}, ValueError, "kernel must have shape [..., u, y], got shape (4,)"),
@@ -298,6 +310,14 @@ def test_samples():
         ({"x": np.array([0, 2])}, ValueError, "x has symbol 2, but its alphabet is 0…1"),
         ({"y": np.array([-1, 2])}, ValueError, "y has symbol -1, but its alphabet is 0…2"),
         ({"y": np.array([0, 1, 2])}, ValueError, "samples must have one length, got 2 in x, 3 in y"),
+        ({"x": np.array([0, 2**32 + 1])}, ValueError, "x has symbol 4294967297, but its alphabet is 0…1"),
+        ({"y": np.array([0, 255], np.uint8)}, ValueError, "y has symbol 255, but its alphabet is 0…2"),
+        ({"y": np.array([0, -1], np.int8)}, ValueError, "y has symbol -1, but its alphabet is 0…2"),
+        (
+            {"shape": (2**20, 2**20)},
+            ValueError,
+            "shape=(1048576, 1048576) has 1099511627776 cells, more than int32 can index",
+        ),
         ({"shape": (2, 3, 4)}, ValueError, "shape must be (|X|, |Y|), got (2, 3, 4)"),
         ({"shape": (2.0, 3)}, TypeError, "shape must be an integer, got 2.0"),
         ({"shape": (0, 3)}, ValueError, "shape must be at least 1, got 0"),
@@ -346,14 +366,13 @@ def test_coordinate_encoder(sizes, kept, error, message):
     refused(error, message, isjax.coordinate_encoder, sizes, kept)
 
 
-def test_checks_for_the_modules_to_come():
-    message = "method must be one of 'plug_in', 'grassberger', got 'guess'"
-    refused(ValueError, message, _checks.one_of, "guess", "method", ("plug_in", "grassberger"))
-    refused(ValueError, "give one of num_steps and num_epochs, got both", _checks.one_of_two, num_steps=1, num_epochs=2)
-    refused(
-        ValueError,
-        "give one of num_steps and num_epochs, got neither",
-        _checks.one_of_two,
-        num_steps=None,
-        num_epochs=None,
-    )
+@pytest.mark.parametrize("method", ["plug-in", ""])
+def test_one_of(method):
+    message = f"method must be one of 'plug_in', 'grassberger', got {method!r}"
+    refused(ValueError, message, _checks.check_one_of, method, "method", ("plug_in", "grassberger"))
+
+
+@pytest.mark.parametrize(("got", "num_epochs"), [("both", 2), ("neither", None)])
+def test_exactly_one(got, num_epochs):
+    counts = {"num_steps": num_epochs, "num_epochs": num_epochs}
+    refused(ValueError, f"give one of num_steps and num_epochs, got {got}", _checks.check_exactly_one, **counts)
