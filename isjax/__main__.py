@@ -1,7 +1,7 @@
 """``isjax`` and ``python -m isjax``: the command line as a process of its own.
 
-Garbage collection during the imports, and at the end of the process, would take most of a second and free nothing, so it
-is disabled for both.
+Garbage collection during the imports and at the end of the process would take most of a second and free nothing: it is
+disabled for both.
 """
 
 import atexit

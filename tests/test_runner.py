@@ -9,7 +9,10 @@ import pytest
 import xarray as xr
 
 import isjax
+import isjax.study
+from isjax._shell.files import write_atomically
 from isjax.study import blocks, results, runner
+from tests.helpers import refused
 
 SPEC = isjax.SweepSpec(
     hidden=((8,), (6, 5)),
@@ -20,63 +23,88 @@ SPEC = isjax.SweepSpec(
     num_steps=12,
     num_evals=3,
 )
+KEY = jax.random.key(1)
 
 
 @pytest.fixture(scope="module")
 def problems():
-    source = isjax.sparse_source(jax.random.key(0), num_inputs=5, num_relevant=2, num_classes=4, discrimination=0.8)
-    return {f"sparse / {encoder}": source.problem(encoder) for encoder in ("sufficient", "biased")}
+    def source(discrimination):
+        key = jax.random.key(0)
+        return isjax.sparse_source(key, num_inputs=5, num_relevant=2, num_classes=4, discrimination=discrimination)
+
+    sources = {"sparse": source(0.8), "weak": source(0.4)}
+    names = [("sparse", "sufficient"), ("sparse", "biased"), ("weak", "biased")]
+    return {(name, encoder): sources[name].problem(encoder) for name, encoder in names}
 
 
 @pytest.fixture(scope="module")
 def study(problems):
-    return runner.run(jax.random.key(1), problems, SPEC)
+    return isjax.study.run(KEY, problems, SPEC)
 
 
 def test_the_blocks_of_a_study_are_its_sweep(problems, study):
-    result = jax.jit(isjax.sweep)(jax.random.key(1), list(problems.values()), SPEC)
+    result = isjax.sweep(KEY, list(problems.values()), SPEC)
     expected = results.to_dataset(result, list(problems), SPEC)
     for name in expected.data_vars:
         np.testing.assert_allclose(study[name], expected[name], atol=1e-6)
-    assert study["decoder_error"].dims == (
-        "problem",
-        "hidden",
-        "batch_size",
-        "learning_rate",
-        "length",
-        "seed",
-        "evaluation",
-    )
+    np.testing.assert_array_equal(expected["best_excess_risk"], result.best_excess_risk)
+    np.testing.assert_array_equal(expected["excess_risk"], result.excess_risk)
+    axes = "problem", "network", "batch_size", "learning_rate", "length", "seed", "evaluation"
+    for name in ("excess_risk", "decoder_error", "train_loss"):
+        assert study[name].dims == axes
+    for name in ("encoder_bias", "conditional_entropy"):
+        assert study[name].dims == ("problem",)
+    assert study["steps"].dims == ("batch_size", "length", "evaluation")
 
 
 def test_every_block_is_one_program_and_all_together_are_the_grid(problems):
-    parts = runner.blocks(list(problems.values()), SPEC)
+    parts = blocks.blocks(list(problems.values()), SPEC)
     assert sum(block.num_members for block in parts) == SPEC.num_members * len(problems)
     assert {len(block.spec.hidden) * len(block.spec.batch_sizes) for block in parts} == {1}
 
 
 def test_long_blocks_are_cut_into_blocks_of_one_kind(problems):
-    listed = list(problems.values())
+    listed = list(problems.values())[:2]
     for most_steps, num_cells in ((10**9, 1), (2 * 2 * 2 * 12, 2), (2 * 2 * 12, 4), (2 * 12, 8), (1, 8)):
-        parts = runner.blocks(listed, SPEC, most_steps=most_steps)
-        assert len(parts) == num_cells * len(runner.blocks(listed, SPEC))
-        assert sum(block.num_members for block in parts) == SPEC.num_members * len(problems)
+        parts = blocks.blocks(listed, SPEC, most_steps=most_steps)
+        assert len(parts) == num_cells * len(blocks.blocks(listed, SPEC))
+        assert sum(block.num_members for block in parts) == SPEC.num_members * len(listed)
         assert {block.spec.max_length for block in parts} == {40}
         assert most_steps == 1 or max(block.num_members * 12 for block in parts) <= most_steps
     by_epochs = dataclasses.replace(SPEC, num_steps=None, num_epochs=3)  # 40 samples in batches of 4: 10 steps each
-    assert len(runner.blocks(listed, by_epochs, most_steps=2 * 2 * 2 * 3 * (4 + 10))) == 4
+    assert len(blocks.blocks(listed, by_epochs, most_steps=2 * 2 * 2 * 3 * (4 + 10))) == 4
 
 
 def test_the_numbers_do_not_depend_on_the_cut(problems, study, monkeypatch):
     monkeypatch.setattr(blocks, "MOST_STEPS", 2 * 2 * 12)
-    cut = runner.run(jax.random.key(1), problems, dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(8,)))
-    whole = study.sel(hidden=["8"], batch_size=[8])
-    xr.testing.assert_allclose(cut.drop_attrs(), whole.drop_attrs(), rtol=0, atol=1e-5)
+    cut = isjax.study.run(KEY, problems, dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(8,)))
+    whole = study.sel(network=["8"], batch_size=[8])
+    xr.testing.assert_allclose(cut, whole, rtol=0, atol=1e-5)
+
+
+def test_arrays_come_to_the_host_when_a_run_begins_and_when_a_block_ends(problems, monkeypatch):
+    fetched, fetch = [], jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(type(tree)) or fetch(tree))
+
+    def train(work, *arguments):
+        assert {type(leaf) for leaf in jax.tree.leaves((work.problems, work.key.data))} == {np.ndarray}
+        part = blocks.train_block(work, *arguments)
+        assert {type(array) for array in part.arrays.values()} == {np.ndarray}
+        return part
+
+    monkeypatch.setattr(runner, "train_block", train)
+    spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(8,))
+    isjax.study.run(KEY, problems, spec)
+    num_blocks = len(blocks.blocks(list(problems.values()), spec))
+    key, *others = fetched[1:]
+    assert [fetched[0], *others] == [list] + [isjax.SweepResult] * num_blocks
+    assert issubclass(key, jax.Array)
 
 
 def test_names_units_spec_versions_and_timings_travel_with_the_numbers(problems, study):
-    assert study["problem"].values.tolist() == list(problems)
-    assert study["hidden"].values.tolist() == ["8", "6,5"]
+    assert list(zip(study["source"].values, study["encoder"].values, strict=True)) == list(problems)
+    assert study["network"].values.tolist() == ["8", "6,5"]
+    assert "width" not in study.coords
     assert study["length"].attrs["units"] == "samples"
     assert all(study[name].attrs["units"] == "nat" for name in study.data_vars if name != "steps")
     spec = json.loads(study.attrs["spec"])
@@ -86,41 +114,73 @@ def test_names_units_spec_versions_and_timings_travel_with_the_numbers(problems,
     assert study.attrs["run_seconds"] > 0
 
 
+def test_networks_with_one_hidden_width_have_it_as_a_coordinate(problems):
+    spec = isjax.SweepSpec(hidden=((8,), (5, 5)), lengths=(16,), num_seeds=1, num_steps=2, num_evals=1)
+    result = isjax.SweepResult(np.zeros(3), np.zeros(3), *[np.zeros((3, 2, 1, 1, 1, 1, 1))] * 3)
+    found = results.to_dataset(result, list(problems), spec)
+    assert found["width"].dims == ("network",)
+    assert found["width"].values.tolist() == [8, 5]
+    assert found["width"].dtype.kind == "i"
+
+
+def test_problems_are_selected_by_source_and_by_encoder_before_and_after_saving(study, tmp_path):
+    for found in (study, isjax.study.load(isjax.study.save(study, tmp_path / "study.nc"))):
+        biased = found.sel(encoder="biased")
+        assert biased["source"].values.tolist() == ["sparse", "weak"]
+        np.testing.assert_array_equal(biased["encoder_bias"], study["encoder_bias"][[1, 2]])
+        assert found.sel(source="sparse")["encoder"].values.tolist() == ["sufficient", "biased"]
+        for one in (found.sel(source="weak", encoder="biased"), biased.sel(source="weak")):
+            np.testing.assert_array_equal(one["decoder_error"], study["decoder_error"][2])
+        chosen = found.sel(problem=found["encoder"] == "biased")
+        np.testing.assert_array_equal(chosen["encoder_bias"], biased["encoder_bias"])
+        saved = biased["encoder_bias"] - found["encoder_bias"].sel(encoder="sufficient")  # aligned by source
+        assert saved["source"].values.tolist() == ["sparse"]
+        with pytest.raises(KeyError):
+            found.sel(encoder="identity")
+
+
 def test_progress_tells_what_is_compiled_and_what_trained(problems, capsys):
     spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(8,))
-    runner.run(jax.random.key(1), problems, spec, progress=True)
+    isjax.study.run(KEY, problems, spec, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     lines = err.splitlines()
     assert [line.split()[0] for line in lines] == ["compiling", "training"] * (len(lines) // 2)
-    assert len(lines) == 2 * len(runner.blocks(list(problems.values()), spec))
+    assert len(lines) == 2 * len(blocks.blocks(list(problems.values()), spec))
 
 
 def test_saved_and_loaded_a_study_is_the_same(study, tmp_path):
-    path = results.save(study, tmp_path / "study.nc")
-    xr.testing.assert_identical(results.load(path), study)
+    path = isjax.study.save(study, tmp_path / "study.nc")
+    xr.testing.assert_identical(isjax.study.load(path), study)
     plain = xr.load_dataset(path)  # nothing but xarray is needed
     del plain.attrs["checksum"]
-    xr.testing.assert_identical(plain, study)
+    xr.testing.assert_identical(plain.set_xindex(("source", "encoder")), study)
     assert [file.name for file in tmp_path.iterdir()] == ["study.nc"]
 
 
+def test_a_study_of_an_older_format_is_refused_by_its_name(study, tmp_path):
+    path = isjax.study.save(study.assign_attrs(format="isjax study 2"), tmp_path / "old.nc")
+    message = f"{path} is a study of the format 'isjax study 2', written by an older version: run it again"
+    refused(ValueError, message, isjax.study.load, path)
+
+
 def test_a_failed_write_leaves_what_was_there(study, tmp_path):
-    path = results.save(study, tmp_path / "study.nc")
+    path = isjax.study.save(study, tmp_path / "study.nc")
     before = path.read_bytes()
 
-    def fails(beside):
-        beside.write_bytes(b"half")
+    def fails(temporary):
+        temporary.write_bytes(b"half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write_atomically(path, fails)
+        write_atomically(path, fails)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["study.nc"]
 
 
 def test_the_best_risk_is_least_along_the_run_at_the_rate_best_in_the_mean(study):
-    best = results.best_excess_risk(study)
+    best = study["best_excess_risk"]
+    assert best.dims == ("problem", "network", "batch_size", "length", "seed")
     by_hand = study["excess_risk"].values.min(-1)
     mean = by_hand.mean(-1)
     for index in np.ndindex(mean.shape[:3]):
@@ -141,9 +201,15 @@ def test_samples_to_reach():
     assert reached[2] == 10
 
 
-def test_problems_by_source(study):
-    assert results.problems_by_source(study) == {
-        "sparse": {name: f"sparse / {name}" for name in ("sufficient", "biased")}
-    }
-    alone = xr.Dataset(coords={"problem": ["mine"]})
-    assert results.problems_by_source(alone) == {"mine": {"mine": "mine"}}
+def test_positions_by_source_in_a_study_and_in_its_parts(study):
+    of_sparse = {"sufficient": 0, "biased": 1}
+    assert results.positions_by_source(study) == {"sparse": of_sparse, "weak": {"biased": 2}}
+    for part, found in (
+        (study.sel(encoder="biased"), {"sparse": {"biased": 0}, "weak": {"biased": 1}}),
+        (study.sel(source="sparse"), {"sparse": of_sparse}),
+        (study.sel(source="weak", encoder="biased"), {"weak": {"biased": 0}}),
+        (study.isel(problem=[2]), {"weak": {"biased": 0}}),
+    ):
+        whole = results.with_problem_axis(part)
+        assert results.positions_by_source(whole) == found
+        assert whole["best_excess_risk"].dims == study["best_excess_risk"].dims

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import tyro
 from rich.console import Console
 
-import isjax
 from isjax import _checks
 from isjax.cli.common import CommandFailed, CommandLineError, devices
 from isjax.cli.data import Bottleneck, Measure
@@ -85,7 +84,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         return tyro.cli(
             commands,
             prog="isjax",
-            description=isjax.__doc__,
+            description="What an encoder costs a learner: exact information loss, and training sweeps.",
             args=list(arguments),
             registry=registry,
             config=(tyro.conf.CascadeSubcommandArgs,),  # options of a sweep may follow the source

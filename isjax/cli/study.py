@@ -40,10 +40,11 @@ Encoder = Literal["identity", "sufficient", "biased"]
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """Train networks on controlled sources through several encoders, and decompose their risk exactly.
+    """Train networks through encoders of controlled sources, and split their risk.
 
-    Leaves NAME.nc (all results, with named axes) and NAME.png (excess risk against data length) in the output folder.
-    An interrupted run leaves its finished blocks in NAME.blocks; the same command with --resume continues it.
+    Writes NAME.nc (all results, with named axes) and NAME.png (the figure).
+
+    An interrupted run leaves NAME.blocks; the same command with --resume continues.
     """
 
     spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
@@ -69,8 +70,7 @@ class Sweep:
     quiet: bool = False
     """Print only warnings and errors."""
     keep_programs: bool = True
-    """Keep compiled programs in the user's cache folder, so that a study of the same shapes need not compile again.
-    ``isjax doctor`` prints where; the folder may be deleted at any time."""
+    """Keep compiled programs, so that the same shapes are compiled once; isjax doctor prints in which folder."""
 
     def problems(self) -> dict[tuple[str, str], Problem]:
         """The problems of the study, by source and encoder."""

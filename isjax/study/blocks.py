@@ -64,7 +64,9 @@ class Block(NamedTuple):
         problems = f"{len(self.problems)} problem{'s' * (len(self.problems) > 1)}"
         lengths = "…".join(map(str, sorted({min(self.spec.lengths), max(self.spec.lengths)})))
         batches = f"batches of {self.spec.batch_sizes[0]}"
-        return f"{self.num_members} networks {self.spec.network_names[0]}, {problems}, {batches}, n = {lengths}"
+        return (
+            f"{self.num_members} networks of width {self.spec.network_names[0]}, {problems}, {batches}, n = {lengths}"
+        )
 
 
 class Part(NamedTuple):

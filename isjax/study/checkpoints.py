@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ from isjax.study import results
 from isjax.study.blocks import Part, PlainKey, RunError, settings, versions
 from isjax.sweeps import SweepSpec
 
-__all__ = ["FORMAT", "Checkpoints", "NoCheckpoints", "Store", "digest", "digest_of_problem", "identify", "locked"]
+__all__ = ["FORMAT", "Checkpoints", "NoCheckpoints", "digest", "digest_of_problem", "identify", "locked"]
 
 FORMAT = "isjax block 2"
 _SUFFIX = ".block"
@@ -90,39 +90,6 @@ def digest(described: object) -> str:
       True
     """
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-@runtime_checkable
-class Store(Protocol):
-    """Where a run keeps its finished blocks, and at its end the study."""
-
-    def locked(self) -> contextlib.AbstractContextManager[object]:
-        """Reserves the store for one run."""
-        ...
-
-    def restore(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
-        """The finished study if there is one, otherwise the finished blocks."""
-        ...
-
-    def start_anew(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
-        """No study and no blocks; warns if there are blocks that could have been restored."""
-        ...
-
-    def write(self, i: int, part: Part) -> None:
-        """Writes a block."""
-        ...
-
-    def finish(self, study: xr.Dataset) -> None:
-        """Writes the study."""
-        ...
-
-    def remove_blocks(self) -> None:
-        """Removes the blocks, which the study contains."""
-        ...
-
-    def resume_hint(self) -> str | None:
-        """How to resume the run after an interruption; None where nothing is stored."""
-        ...
 
 
 class NoCheckpoints:

@@ -61,6 +61,9 @@ def to_dataset(
       evaluation). A network's coordinate is its name, and ``width`` its hidden width if all networks have one. The
       attributes hold the spec, versions and timings.
 
+    Raises:
+      ValueError: if there is not one name for each problem.
+
     Examples:
       >>> import isjax, jax, isjax.study.results
       >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
@@ -71,19 +74,25 @@ def to_dataset(
       >>> dict(study.sel(encoder="biased").sizes)["source"]
       1
     """
+    if len(names) != result.decoder_error.shape[0]:
+        raise ValueError(f"there are {result.decoder_error.shape[0]} problems, but {len(names)} names")
 
-    def in_nats(values: object, dims: Sequence[str], name: str) -> xr.Variable:
-        return xr.Variable(dims, np.asarray(values), {"units": "nat", "long_name": name})
+    def in_nats(values: object, name: str, dims: Sequence[str] = AXES) -> xr.DataArray:
+        return xr.DataArray(np.asarray(values), dims=dims, attrs={"units": "nat", "long_name": name})
 
-    of_best = tuple(axis for axis in AXES if axis not in ("learning_rate", "evaluation"))
+    encoder_bias = in_nats(result.encoder_bias, "mutual information loss I(X;Y|U)", ("problem",))
+    decoder_error = in_nats(result.decoder_error, "excess risk minus the mutual information loss")
+    excess_risk = encoder_bias + decoder_error
+    least = excess_risk.min("evaluation")
+    best = least.isel(learning_rate=least.mean("seed").fillna(np.inf).argmin("learning_rate"))
     return xr.Dataset(
         {
-            "excess_risk": in_nats(result.excess_risk, AXES, "cross-entropy risk minus H(Y|X)"),
-            "decoder_error": in_nats(result.decoder_error, AXES, "excess risk minus the mutual information loss"),
-            "train_loss": in_nats(result.train_loss, AXES, "cross-entropy on the training data"),
-            "best_excess_risk": in_nats(result.best_excess_risk, of_best, "least excess risk along a training run"),
-            "encoder_bias": in_nats(result.encoder_bias, ("problem",), "mutual information loss I(X;Y|U)"),
-            "conditional_entropy": in_nats(result.conditional_entropy, ("problem",), "H(Y|X)"),
+            "excess_risk": in_nats(excess_risk, "cross-entropy risk minus H(Y|X)"),
+            "decoder_error": decoder_error,
+            "train_loss": in_nats(result.train_loss, "cross-entropy on the training data"),
+            "best_excess_risk": in_nats(best, "least excess risk along a training run", best.dims),
+            "encoder_bias": encoder_bias,
+            "conditional_entropy": in_nats(result.conditional_entropy, "H(Y|X)", ("problem",)),
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],

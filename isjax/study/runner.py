@@ -38,7 +38,7 @@ from isjax.study.blocks import (
     train_block,
     versions,
 )
-from isjax.study.checkpoints import Checkpoints, NoCheckpoints, Store, digest, digest_of_problem, identify
+from isjax.study.checkpoints import Checkpoints, NoCheckpoints, digest, digest_of_problem, identify
 from isjax.study.results import Name
 from isjax.sweeps import SweepSpec
 
@@ -219,7 +219,7 @@ def _plan(key: PlainKey, names: Sequence[Name], problems: Sequence[Problem], spe
 
 
 @contextlib.contextmanager
-def _with_resume_hint(store: Store) -> Iterator[None]:
+def _with_resume_hint(store: Checkpoints | NoCheckpoints) -> Iterator[None]:
     """Adds to the error that ends a run how many blocks are saved, and how to resume."""
     try:
         yield
