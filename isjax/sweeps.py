@@ -220,14 +220,17 @@ class SweepResult(NamedTuple):
 
     @property
     def best_excess_risk(self) -> Float[Array, "problem network batch_size length seed"]:
-        """Least excess risk along each run, at the learning rate where it is least in the mean over seeds."""
-        least = jnp.nanmin(self.excess_risk, axis=-1)
-        rate = jnp.nanargmin(jnp.nanmean(least, axis=-1), axis=3)
-        return jnp.take_along_axis(least, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
+        """Least excess risk along each run, at the learning rate where it is least in the mean over seeds; skips NaN."""
+        xp = self.decoder_error.__array_namespace__()
+        risk = self.excess_risk
+        least = xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1)
+        rate = xp.argmin(xp.mean(least, axis=-1), axis=3)
+        best = xp.take_along_axis(least, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
+        return xp.where(xp.isinf(best), xp.nan, best)
 
 
-def _along_problems(values: Float[ArrayLike, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
-    return jnp.asarray(values).reshape(-1, *[1] * (len(AXES) - 1))
+def _along_problems(values: Float[Array, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
+    return values.reshape(-1, *[1] * (len(AXES) - 1))
 
 
 def sweep(

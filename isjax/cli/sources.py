@@ -1,5 +1,6 @@
 """The controlled sources of ``isjax sweep``: a subcommand each, with its own options."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,12 +19,12 @@ _Model = tuple[str, int, Callable[..., Source]]
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceFamily:
+class SourceFamily(abc.ABC):
     """Sources of one kind, at several discriminations."""
 
+    @abc.abstractmethod
     def models(self) -> Iterator[_Model]:
         """The sources, without their classes and discrimination."""
-        raise NotImplementedError
 
     def sources(
         self, key: Key[Array, ""], *, num_classes: int, discriminations: Sequence[float]
@@ -73,7 +74,7 @@ class Robust(SourceFamily):
     """Y depends on the message of a Hamming code, and survives any one flipped bit."""
 
     def models(self) -> Iterator[_Model]:
-        """The one."""
+        """The only one."""
         yield "robust", 0, robust_source
 
 

@@ -77,21 +77,17 @@ def to_dataset(
     if len(names) != result.decoder_error.shape[0]:
         raise ValueError(f"there are {result.decoder_error.shape[0]} problems, but {len(names)} names")
 
-    def in_nats(values: object, name: str, dims: Sequence[str] = AXES) -> xr.DataArray:
-        return xr.DataArray(np.asarray(values), dims=dims, attrs={"units": "nat", "long_name": name})
+    def in_nats(values: object, name: str, dims: Sequence[str] = AXES) -> xr.Variable:
+        return xr.Variable(dims, np.asarray(values), {"units": "nat", "long_name": name})
 
-    encoder_bias = in_nats(result.encoder_bias, "mutual information loss I(X;Y|U)", ("problem",))
-    decoder_error = in_nats(result.decoder_error, "excess risk minus the mutual information loss")
-    excess_risk = encoder_bias + decoder_error
-    least = excess_risk.min("evaluation")
-    best = least.isel(learning_rate=least.mean("seed").fillna(np.inf).argmin("learning_rate"))
+    of_best = [axis for axis in AXES if axis not in ("learning_rate", "evaluation")]
     return xr.Dataset(
         {
-            "excess_risk": in_nats(excess_risk, "cross-entropy risk minus H(Y|X)"),
-            "decoder_error": decoder_error,
+            "excess_risk": in_nats(result.excess_risk, "cross-entropy risk minus H(Y|X)"),
+            "decoder_error": in_nats(result.decoder_error, "excess risk minus the mutual information loss"),
             "train_loss": in_nats(result.train_loss, "cross-entropy on the training data"),
-            "best_excess_risk": in_nats(best, "least excess risk along a training run", best.dims),
-            "encoder_bias": encoder_bias,
+            "best_excess_risk": in_nats(result.best_excess_risk, "least excess risk along a training run", of_best),
+            "encoder_bias": in_nats(result.encoder_bias, "mutual information loss I(X;Y|U)", ("problem",)),
             "conditional_entropy": in_nats(result.conditional_entropy, "H(Y|X)", ("problem",)),
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
