@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from benchmarks._report import machine, print_machine, print_table, write_figures
-from isjax import results
+from isjax.study import results
 
 STUDY = """
 import atexit, json, sys, time
@@ -32,7 +32,8 @@ start = time.perf_counter()
 import isjax
 library = time.perf_counter()
 from isjax.__main__ import main
-from isjax import plotting, report, runner
+from isjax._shell import style
+from isjax.study import figure, report, results, runner
 from isjax.cli.study import Sweep
 shell = time.perf_counter()
 seconds |= {"library": library - start, "shell_import": shell - library}

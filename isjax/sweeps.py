@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
-from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
+from isjax._typing import Array, Float, Int, Key, Real
 from isjax.entropies import conditional_entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
@@ -190,37 +190,41 @@ _LEAVES = ("lengths", "learning_rates")
 _METADATA = tuple(f.name for f in dataclasses.fields(SweepSpec) if f.name not in (*_LEAVES, "max_length"))
 
 
+_PerProblem = Float[Array | np.ndarray, "problem"]
+_PerMember = Float[Array | np.ndarray, "problem network batch_size learning_rate length seed evaluation"]
+
+
 class SweepResult(NamedTuple):
-    """The risk of every member, in nats, decomposed exactly.
+    """The risk of every member, in nats, decomposed exactly: arrays of jax, or of numpy in a study.
 
     Source:
       arXiv:2405.20452, Theorem 4 for the three parts.
     """
 
-    conditional_entropy: Float[Array, "problem"]
+    conditional_entropy: _PerProblem
     """H(Y|X): the risk of the best predictor from X."""
-    encoder_bias: Float[Array, "problem"]
+    encoder_bias: _PerProblem
     """I(X;Y|U): the least excess risk of any decoder of U."""
-    decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    decoder_error: _PerMember
     """What the network has not learned."""
-    train_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    train_loss: _PerMember
     """Cross-entropy on the training data."""
-    steps: Int[Array, "problem network batch_size learning_rate length seed evaluation"]
+    steps: Int[Array | np.ndarray, "problem network batch_size learning_rate length seed evaluation"]
     """Number of steps taken."""
 
     @property
-    def risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
+    def risk(self) -> _PerMember:
         """The cross-entropy risk E[−log q(Y|U)]."""
         return _along_problems(self.conditional_entropy) + self.excess_risk
 
     @property
-    def excess_risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
+    def excess_risk(self) -> _PerMember:
         """The risk minus H(Y|X)."""
         return _along_problems(self.encoder_bias) + self.decoder_error
 
     @property
-    def best_excess_risk(self) -> Float[Array, "problem network batch_size length seed"]:
-        """Least excess risk along each run, at the learning rate where it is least in the mean over seeds; skips NaN."""
+    def best_excess_risk(self) -> Float[Array | np.ndarray, "problem network batch_size length seed"]:
+        """Least excess risk along each run, NaN skipped, at the learning rate of the least mean over seeds."""
         xp = self.decoder_error.__array_namespace__()
         risk = self.excess_risk
         least = xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1)
@@ -229,7 +233,7 @@ class SweepResult(NamedTuple):
         return xp.where(xp.isinf(best), xp.nan, best)
 
 
-def _along_problems(values: Float[Array, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
+def _along_problems(values: _PerProblem) -> Float[Array | np.ndarray, "problem 1 1 1 1 1 1"]:
     return values.reshape(-1, *[1] * (len(AXES) - 1))
 
 

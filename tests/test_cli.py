@@ -12,7 +12,8 @@ from isjax.cli import main as cli
 from isjax.study import results
 
 SMALL_GRID = "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3".split()
-SMALL = [*SMALL_GRID, "--num-inputs", "4", "--num-relevant", "2"]
+SPARSE = ["--num-inputs", "4", "--num-relevant", "2"]
+SMALL = [*SMALL_GRID, *SPARSE]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,10 @@ def folder(tmp_path_factory):
 def test_sweep_leaves_the_numbers_and_the_figure_and_nothing_else(folder):
     assert sorted(file.name for file in folder.iterdir()) == ["mine.nc", "mine.png"]
     study = results.load(folder / "mine.nc")
-    assert study["hidden"].values.tolist() == ["8", "4,4"]
+    assert study["network"].values.tolist() == ["8", "4,4"]
+    assert study["width"].values.tolist() == [8, 4]
     assert study.sizes["problem"] == 6
-    assert study["problem"].values[2] == "sparse d=4 k=2 δ=0.5 / biased"
+    assert (study["source"].item(2), study["encoder"].item(2)) == ("sparse d=4 k=2 δ=0.5", "biased")
     assert (folder / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -39,7 +41,7 @@ def test_show_prints_a_table_that_a_person_can_read(folder, capsys):
         assert word in out
     assert "…" not in out
     study = results.load(folder / "mine.nc")
-    risk = results.best_excess_risk(study).mean("seed")
+    risk = study.best_excess_risk.mean("seed")
     assert f"{float(risk[0, 0, 0, 0]):.3f}" in out
 
 
@@ -49,15 +51,15 @@ def test_plot_draws_again(folder, tmp_path):
 
 
 def test_epochs_take_the_place_of_the_default_steps(tmp_path):
-    words = [word for word in SMALL if word not in ("--num-steps", "20")]
-    cli.main(["sweep", *words, "--num-epochs", "2", "--encoders", "biased", "--output", str(tmp_path)])
+    words = [word for word in SMALL_GRID if word not in ("--num-steps", "20")]
+    cli.main(["sweep", *words, "--num-epochs", "2", "--encoders", "biased", *SPARSE, "--output", str(tmp_path)])
     assert results.load(tmp_path / "study.nc")["steps"].values[0, :, -1].tolist() == [2, 4]
 
 
 SOURCES = {
-    "invariant L=4 symmetric": "--source invariant --string-length 4 --group symmetric",
-    "robust": "--source robust",
-    "digital 3×3 K=4": "--source digital --grid 3 --num-cells 4",
+    "invariant L=4 symmetric": "invariant --string-length 4 --group symmetric",
+    "robust": "robust",
+    "digital 3×3 K=4": "digital --grid 3 --num-cells 4",
 }
 
 
@@ -66,14 +68,15 @@ def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
     words = "--hidden 4 --lengths 16 --num-seeds 1 --num-steps 5 --num-evals 2 --discriminations 0.9 --num-classes 2"
     cli.main(["sweep", *words.split(), *SOURCES[name].split(), "--output", str(tmp_path)])
     study = results.load(tmp_path / "study.nc")
-    assert study["problem"].values.tolist() == [f"{name} δ=0.9 / {e}" for e in ("identity", "sufficient", "biased")]
+    assert set(study["source"].values.tolist()) == {f"{name} δ=0.9"}
+    assert study["encoder"].values.tolist() == ["identity", "sufficient", "biased"]
     assert study["encoder_bias"].values[1] < 1e-9 < study["encoder_bias"].values[2]
     assert f"{name} δ=0.9" in capsys.readouterr().out
 
 
 def test_a_second_study_of_the_same_shapes_finds_its_programs_compiled(tmp_path):
     """In processes of their own: the second adds no program to those that the first kept; none is kept on request."""
-    words = f"sweep {' '.join(SMALL)} --hidden 5 --encoders biased --quiet --output {tmp_path}".split()
+    words = f"sweep {' '.join([*SMALL_GRID, '--hidden', '5', *SPARSE])} --encoders biased --quiet --output {tmp_path}".split()
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     kept = []
     for more in (["--no-keep-programs"], [], ["--seed", "1"]):
@@ -93,7 +96,7 @@ def test_doctor_finds_nothing_wrong(capsys):
 
 
 def test_doctor_fails_where_products_come_out_wrong(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_fused_products_are_right", lambda: False)
+    monkeypatch.setattr(cli, "_fused_products_are_correct", lambda: False)
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor"])
     assert stop.value.code == 1
@@ -110,18 +113,18 @@ def test_every_field_of_the_spec_is_an_option(capsys):
 
 
 REFUSED = {
-    "--source digital --num-relevant 2": "--num-relevant is an option of sparse sources, not of digital ones",
-    "--group cyclic": "--group is an option of invariant sources, not of sparse ones",
-    "--source digital --grid 2 --num-cells 5": "num_cells=5, but the grid has only 4 points",
-    "--source invariant --string-length 0": "length must be at least 1, got 0",
+    "digital --num-relevant 2": "Unrecognized",
+    "--group cyclic": "Unrecognized",
+    "digital --grid 2 --num-cells 5": "num_cells=5, but the grid has only 4 points",
+    "invariant --string-length 0": "length must be at least 1, got 0",
     "--lengths 0": "lengths must be at least 1, got 0",
-    "--batch-sizes 0": "batch_size must be at least 1, got 0",
+    "--batch-sizes 0": "batch_sizes must be at least 1, got 0",
     "--discriminations 1.2": "discrimination must lie in [0, 1], got 1.2",
-    "--num-relevant 12": "num_relevant=12, but there are only num_inputs=4 inputs",
+    "sparse --num-relevant 12 --num-inputs 4": "num_relevant=12, but there are only num_inputs=4 inputs",
     "--num-steps 20 --num-epochs 2": "give one of num_steps and num_epochs, got both",
     "--num-steps None": "give one of num_steps and num_epochs, got neither",
     "--num-evals 30": "num_evals=30, but there are only num_steps=20 steps",
-    "--learning-rates -1": "learning_rates must be positive and finite, got -1.0",
+    "--learning-rates -1": "learning_rates must be positive and finite, got -1",
     "--hidden 0": "hidden must be at least 1, got 0",
     "--num-classes 9": "num_classes=9, but there are only 4 codes to label",
     "--lengths": "lengths must name at least one value",
@@ -138,9 +141,9 @@ def test_bad_input_is_refused_in_one_line_with_code_2_and_nothing_written(words,
     file = tmp_path / "file"
     file.write_text("in the way")
     output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
-    grid = SMALL_GRID if "--source" in words else SMALL
+    of_sparse = SPARSE if words.startswith("-") else []
     with pytest.raises(SystemExit) as stop:
-        cli.main(["sweep", *grid, *words.format(file=file).split(), *output])
+        cli.main(["sweep", *SMALL_GRID, *words.format(file=file).split(), *of_sparse, *output])
     assert stop.value.code == 2
     err = capsys.readouterr().err
     assert REFUSED[words] in err
@@ -192,7 +195,7 @@ def test_bottleneck_prints_the_losses_and_leaves_codes_and_figure(people, capsys
     assert [line.split(",")[0] for line in lines[1:]] == ["ant", "bee", "cat", "dog", "elk", "fox"]
     assert [line.split(",")[2] for line in lines[1:]] == ["0", "1", "1", "0", "1", "0"]  # two kinds of kinds
     out = capsys.readouterr().out
-    assert "48 rows (1 with a missing value left out), X = kind (6 symbols), Y = answer (3)" in out
+    assert "48 rows (1 dropped for a missing value), X = kind (6 symbols), Y = answer (3)" in out
     losses = [float(line.split()[1]) for line in out.splitlines() if line.strip()[:1].isdigit() and "%" in line]
     assert len(losses) == 6
     assert losses[0] > 0.1
@@ -206,12 +209,12 @@ def test_bottleneck_of_a_constant_says_so(people, capsys):
     )
     assert (folder / "people-bottleneck.csv").read_text().splitlines()[-1].startswith("(missing),")
     out = capsys.readouterr().out
-    assert "constant is constant: there is nothing to lose" in out
+    assert "constant is constant: I(X;Y)" in out
     assert "nan" not in out
 
 
 BOTTLENECK_REFUSED = {
-    "--num-codes 2": "column 'kind' misses 1 of 49 values: leave those rows out (--missing drop)",
+    "--num-codes 2": "column 'kind' misses 1 of 49 values: drop those rows (--missing drop)",
     "--num-codes 0 --missing drop": "num_codes must be at least 1, got 0",
     "--num-codes 2 --missing drop --target share": "column 'share' is continuous (it holds 0.142857): leave it out",
     "--num-codes 2 --missing drop --target age": "has no column 'age', only 'kind', 'answer'",
@@ -234,7 +237,7 @@ def test_bottleneck_refuses_bad_input_in_one_line_with_code_2(people, words, cap
 
 
 def test_python_m_isjax_from_a_shell(tmp_path):
-    words = [sys.executable, "-m", "isjax", "sweep", *SMALL, "--hidden", "4", "--output", str(tmp_path)]
+    words = [sys.executable, "-m", "isjax", "sweep", *SMALL_GRID, "--hidden", "4", *SPARSE, "--output", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)
     assert done.returncode == 0, done.stderr
     assert "networks" in done.stdout
@@ -252,5 +255,7 @@ def test_a_failure_of_the_work_is_one_line_and_code_1_and_its_blocks_stay(monkey
     assert stop.value.code == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in last
-    assert f"2 of 2 blocks are whole in {tmp_path}/study.blocks: go on with resume=True (isjax sweep --resume)" in last
+    assert (
+        f"2 of 2 blocks are saved in {tmp_path}/study.blocks: continue with resume=True (isjax sweep --resume)" in last
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["study.blocks"]
