@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
-from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
+from isjax._typing import Array, Float, Int, Key, Real
 from isjax.entropies import conditional_entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
@@ -190,6 +190,10 @@ _LEAVES = ("lengths", "learning_rates")
 _METADATA = tuple(f.name for f in dataclasses.fields(SweepSpec) if f.name not in (*_LEAVES, "max_length"))
 
 
+_Values = Array | np.ndarray
+"""Results on the device, or those of a study, which are on the host."""
+
+
 class SweepResult(NamedTuple):
     """The risk of every member, in nats, decomposed exactly.
 
@@ -209,18 +213,18 @@ class SweepResult(NamedTuple):
     """Number of steps taken."""
 
     @property
-    def risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
+    def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The cross-entropy risk E[−log q(Y|U)]."""
         return _along_problems(self.conditional_entropy) + self.excess_risk
 
     @property
-    def excess_risk(self) -> Float[Array, "problem network batch_size learning_rate length seed evaluation"]:
+    def excess_risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The risk minus H(Y|X)."""
         return _along_problems(self.encoder_bias) + self.decoder_error
 
     @property
-    def best_excess_risk(self) -> Float[Array, "problem network batch_size length seed"]:
-        """Least excess risk along each run, at the learning rate where it is least in the mean over seeds; skips NaN."""
+    def best_excess_risk(self) -> Float[_Values, "problem network batch_size length seed"]:
+        """Least excess risk along each run, at the learning rate where its mean over seeds is least; skips NaN."""
         xp = self.decoder_error.__array_namespace__()
         risk = self.excess_risk
         least = xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1)
@@ -229,7 +233,7 @@ class SweepResult(NamedTuple):
         return xp.where(xp.isinf(best), xp.nan, best)
 
 
-def _along_problems(values: Float[Array, "problem"]) -> Float[Array, "problem 1 1 1 1 1 1"]:
+def _along_problems(values: Float[_Values, "problem"]) -> Float[_Values, "problem 1 1 1 1 1 1"]:
     return values.reshape(-1, *[1] * (len(AXES) - 1))
 
 

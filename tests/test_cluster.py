@@ -20,8 +20,10 @@ import pytest
 import xarray as xr
 
 import isjax
+import isjax.study
 from isjax.cli import main as cli
 from isjax.study import blocks, results, runner
+from tests.helpers import exit_of
 
 SPEC = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 12, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6000, num_evals=2
@@ -41,16 +43,16 @@ def small_blocks(monkeypatch):
 def problems():
     key = jax.random.key(0)
     source = isjax.sparse_source(key, num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-    return {"mine / sufficient": source.problem("sufficient")}
+    return {("mine", "sufficient"): source.problem("sufficient")}
 
 
 @pytest.fixture(scope="module")
 def here(problems):
-    return runner.run(KEY, problems, SPEC)
+    return isjax.study.run(KEY, problems, SPEC)
 
 
 def same_numbers(study, expected):
-    xr.testing.assert_allclose(study.drop_attrs(), expected.drop_attrs(), rtol=0, atol=1e-5)
+    xr.testing.assert_allclose(study, expected, rtol=0, atol=1e-5)
 
 
 def block_files(folder):
@@ -84,11 +86,11 @@ class Job:
 
 
 def test_anything_that_submits_is_an_executor_in_whatever_order_it_finishes(problems, here, capsys):
-    same_numbers(runner.run(KEY, problems, SPEC, executor=Queue(), progress=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, executor=Queue(), progress=True), here)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"trained block {i} of 8" for i in range(NUM_BLOCKS, 0, -1)]
     with ThreadPoolExecutor(2) as threads:
-        same_numbers(runner.run(KEY, problems, SPEC, executor=threads), here)
+        same_numbers(isjax.study.run(KEY, problems, SPEC, executor=threads), here)
 
 
 def test_a_block_that_fails_keeps_no_other_from_being_written(problems, here, tmp_path, monkeypatch):
@@ -98,12 +100,12 @@ def test_a_block_that_fails_keeps_no_other_from_being_written(problems, here, tm
         return blocks.train_block(work)
 
     monkeypatch.setattr(runner, "train_block", fails)
-    message = r"failed to train 2 blocks \(MemoryError: no room for it\); 6 of 8 blocks are whole in .*study.blocks"
-    with pytest.raises(runner.RunError, match=message):
-        runner.run(KEY, problems, SPEC, executor=Queue(), output=tmp_path / "study.nc")
+    message = r"failed to train 2 blocks \(MemoryError: no room for it\); 6 of 8 blocks are saved in .*study.blocks"
+    with pytest.raises(blocks.RunError, match=message):
+        isjax.study.run(KEY, problems, SPEC, executor=Queue(), output=tmp_path / "study.nc")
     monkeypatch.undo()
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    same_numbers(runner.run(KEY, problems, SPEC, output=tmp_path / "study.nc", resume=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, output=tmp_path / "study.nc", resume=True), here)
 
 
 def test_when_the_run_is_interrupted_what_waits_is_cancelled(problems, tmp_path):
@@ -113,15 +115,20 @@ def test_when_the_run_is_interrupted_what_waits_is_cancelled(problems, tmp_path)
 
     queue = Queue()
     queue.submit = lambda fn, *args: queue.jobs.append(Interrupted(queue, fn, args)) or queue.jobs[-1]
-    with pytest.raises(KeyboardInterrupt, match="0 of 8 blocks are whole"):
-        runner.run(KEY, problems, SPEC, executor=queue, output=tmp_path / "study.nc")
+    with pytest.raises(KeyboardInterrupt, match="0 of 8 blocks are saved"):
+        isjax.study.run(KEY, problems, SPEC, executor=queue, output=tmp_path / "study.nc")
     assert [job.cancelled for job in queue.jobs] == [True] * (NUM_BLOCKS - 1) + [False]
+
+
+def work_of(problem):
+    key = blocks.PlainKey.of(KEY)
+    return blocks.Work(key, jax.device_get([problem]), SPEC, blocks.settings(), blocks.versions())
 
 
 def test_a_worker_with_other_versions_is_refused(problems):
     [problem] = problems.values()
-    work = blocks.Work.of(KEY, [problem], SPEC)
-    with pytest.raises(runner.RunError, match=r"a worker has .*'jax': '0"):
+    work = work_of(problem)
+    with pytest.raises(blocks.RunError, match=r"a worker has .*'jax': '0"):
         blocks.train_block(work._replace(versions={"jax": "0.0.1"}))
 
 
@@ -129,7 +136,7 @@ def test_a_block_is_trained_under_the_settings_of_the_coordinator(problems):
     """As on a worker, which has the default settings."""
     [problem] = problems.values()
     with jax.enable_x64(True):
-        work = blocks.Work.of(KEY, [jax.tree.map(lambda a: a.astype(float) if a.ndim == 2 else a, problem)], SPEC)
+        work = work_of(problem._replace(joint=problem.joint.astype(float), features=problem.features.astype(float)))
     assert blocks.train_block(work).arrays["decoder_error"].dtype == np.float64
 
 
@@ -150,14 +157,16 @@ def kill_a_worker_when(condition, pids):
 def test_a_pool_of_processes_and_the_death_of_its_worker(problems, here, tmp_path):
     path = tmp_path / "study.nc"
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        same_numbers(runner.run(KEY, problems, SPEC, executor=pool), here)
+        same_numbers(isjax.study.run(KEY, problems, SPEC, executor=pool), here)
         killer = kill_a_worker_when(lambda: block_files(tmp_path), lambda: list(pool._processes))
-        with pytest.raises(runner.RunError, match=r"BrokenProcessPool.*blocks are whole in .*: go on with resume=True"):
-            runner.run(KEY, problems, SPEC, executor=pool, output=path)
+        with pytest.raises(
+            blocks.RunError, match=r"BrokenProcessPool.*blocks are saved in .*: continue with resume=True"
+        ):
+            isjax.study.run(KEY, problems, SPEC, executor=pool, output=path)
         killer.join()
     kept = len(block_files(tmp_path))
     assert 1 <= kept < NUM_BLOCKS
-    same_numbers(runner.run(KEY, problems, SPEC, output=path, resume=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, output=path, resume=True), here)
 
 
 WORDS = [
@@ -175,7 +184,7 @@ def test_a_cluster_whose_worker_is_killed_loses_nothing_and_the_command_line_joi
     ):
         pids = lambda: [worker.pid for worker in cluster.workers.values()]  # noqa: E731
         killer = kill_a_worker_when(lambda: block_files(tmp_path), pids)
-        study = runner.run(KEY, problems, SPEC, executor=client.get_executor(), output=tmp_path / "study.nc")
+        study = isjax.study.run(KEY, problems, SPEC, executor=client.get_executor(), output=tmp_path / "study.nc")
         killer.join()
         same_numbers(study, here)
 
@@ -185,21 +194,13 @@ def test_a_cluster_whose_worker_is_killed_loses_nothing_and_the_command_line_joi
             f"trained block {i} of 8" for i in range(1, NUM_BLOCKS + 1)
         ]
     cli.main([*WORDS, "--output", str(tmp_path / "here"), "--quiet"])
-    same_numbers(*(results.load(tmp_path / place / "study.nc") for place in ("there", "here")))
+    same_numbers(*(isjax.study.load(tmp_path / place / "study.nc") for place in ("there", "here")))
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def refused(words, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(words)
-    err = capsys.readouterr().err
-    assert "Traceback" not in err
-    return stop.value.code, err
 
 
 def test_a_scheduler_that_goes_away_ends_in_one_line(tmp_path, capsys):
@@ -210,24 +211,24 @@ def test_a_scheduler_that_goes_away_ends_in_one_line(tmp_path, capsys):
             assert line, "the scheduler did not start"
         gone = threading.Timer(1, scheduler.kill)
         gone.start()
-        code, err = refused([*WORDS, "--output", str(tmp_path), "--cluster", address, "--quiet"], capsys)
+        code, err = exit_of([*WORDS, "--output", str(tmp_path), "--cluster", address, "--quiet"], capsys)
     assert code == 1
     waits, last = err.splitlines()
-    assert waits == f"isjax: the scheduler at {address} has no workers yet, and the study waits for them"
-    assert "isjax: the executor failed to train 8 blocks (CancelledError); 0 of 8 blocks are whole in" in last
+    assert waits == f"isjax: the scheduler at {address} has no workers yet: waiting for them"
+    assert "isjax: the executor failed to train 8 blocks (CancelledError); 0 of 8 blocks are saved in" in last
 
 
 def test_a_cluster_that_is_not_there_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
     words = [*WORDS, "--output", str(tmp_path), "--quiet", "--cluster"]
-    code, err = refused([*words, f"tcp://127.0.0.1:{free_port()}"], capsys)
+    code, err = exit_of([*words, f"tcp://127.0.0.1:{free_port()}"], capsys)
     assert code == 1
     assert "no Dask scheduler answers at tcp://127.0.0.1:" in err
     for address in ("mail://a:1", "127.0.0.1"):
-        code, err = refused([*words, address], capsys)
+        code, err = exit_of([*words, address], capsys)
         assert code == 2
-        assert "cluster must be an address as in tcp://host:8786" in err
+        assert "cluster must be an address such as tcp://host:8786" in err
     monkeypatch.setitem(sys.modules, "distributed", None)
-    code, err = refused([*words, "127.0.0.1:1"], capsys)
+    code, err = exit_of([*words, "127.0.0.1:1"], capsys)
     assert code == 2
     assert "--cluster needs Dask: pip install 'isjax[cluster]'" in err
     assert not list(tmp_path.iterdir())
@@ -237,22 +238,21 @@ PROCESS = """
 import json, sys, jax
 address, index, folder = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(index))
-import numpy as np, isjax, isjax.study.blocks
-from isjax.study import runner
+import numpy as np, isjax, isjax.study, isjax.study.blocks
 isjax.study.blocks.MOST_STEPS = 1
 source = isjax.sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
 spec = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 12, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6000, num_evals=2
 )
-problems = {"mine / sufficient": source.problem("sufficient")}
+problems = {("mine", "sufficient"): source.problem("sufficient")}
 output = folder + ("/study.nc" if index == "0" else "/nowhere/study.nc")
-study = runner.run(jax.random.key(1), problems, spec, output=output, resume=True, progress=True)
-again = runner.run(jax.random.key(1), problems, spec, output=output, resume=True)
+study = isjax.study.run(jax.random.key(1), problems, spec, output=output, resume=True, progress=True)
+again = isjax.study.run(jax.random.key(1), problems, spec, output=output, resume=True)
 refused = None
 if index == "0":
     output = folder + "/study.nc/in the way/study.nc"
 try:
-    runner.run(jax.random.key(1), problems, spec, output=output)
+    isjax.study.run(jax.random.key(1), problems, spec, output=output)
 except (OSError, RuntimeError) as error:
     refused = str(error)
 print(json.dumps([jax.device_count(), study.decoder_error.values.tolist(), again.identical(study), refused]))
@@ -263,8 +263,8 @@ def test_two_processes_as_one_program_give_the_numbers_of_one_and_the_first_writ
     half = dataclasses.replace(SPEC, lengths=(8, 24))  # what an earlier run left
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "save", lambda *_: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(runner.RunError, match="4 of 4 blocks"):
-            runner.run(KEY, problems, half, output=tmp_path / "study.nc")
+        with pytest.raises(blocks.RunError, match="4 of 4 blocks"):
+            isjax.study.run(KEY, problems, half, output=tmp_path / "study.nc")
     address = f"127.0.0.1:{free_port()}"
     processes = [
         subprocess.Popen(
