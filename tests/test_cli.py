@@ -12,15 +12,21 @@ from isjax.cli import main as cli
 from isjax.study import results
 from tests.helpers import exit_of
 
-SMALL_GRID = "--hidden 8 4,4 --lengths 16 64 --num-seeds 2 --num-steps 20 --num-evals 3".split()
-SMALL = [*SMALL_GRID, "--num-inputs", "4", "--num-relevant", "2"]
+SMALL_GRID = ["--hidden 8 4,4", "--lengths 16 64", "--num-seeds 2", "--num-steps 20", "--num-evals 3"]
+SMALL = [*SMALL_GRID, "--num-inputs 4", "--num-relevant 2"]
+
+
+def sweep(words, options=SMALL):
+    """A sweep with some options, and those of a small study that are not among them."""
+    others = [option for option in options if option.split()[0] not in words.split()]
+    return ["sweep", *" ".join(others).split(), *words.split()]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """What a small study leaves."""
     path = tmp_path_factory.mktemp("run") / "made" / "deep"
-    cli.main(["sweep", *SMALL, "--output", str(path), "--name", "mine"])
+    cli.main(sweep(f"--output {path} --name mine"))
     return path
 
 
@@ -51,8 +57,8 @@ def test_plot_draws_again(folder, tmp_path):
 
 
 def test_epochs_take_the_place_of_the_default_steps(tmp_path):
-    words = [word for word in SMALL if word not in ("--num-steps", "20")]
-    cli.main(["sweep", *words, "--num-epochs", "2", "--encoders", "biased", "--output", str(tmp_path)])
+    options = [option for option in SMALL if option != "--num-steps 20"]
+    cli.main(sweep(f"--num-epochs 2 --hidden 4 --encoders biased --output {tmp_path}", options))
     assert isjax.study.load(tmp_path / "study.nc")["steps"].values[0, :, -1].tolist() == [2, 4]
 
 
@@ -75,7 +81,7 @@ def test_every_kind_of_source_is_a_study(name, tmp_path, capsys):
 
 def test_from_a_shell_a_second_study_of_the_same_shapes_finds_its_programs_compiled(tmp_path):
     """In processes of their own: the third adds no program to those that the second kept; the first keeps none."""
-    words = f"sweep {' '.join(SMALL)} --hidden 5 --encoders biased --output {tmp_path}".split()
+    words = sweep(f"--hidden 5 --encoders biased --output {tmp_path}")
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     kept = []
@@ -128,7 +134,7 @@ REFUSED = {
     "digital --grid 2 --num-cells 5": "num_cells=5, but the grid has only 4 points",
     "invariant --string-length 0": "length must be at least 1, got 0",
     "invariant --string-length": "string_length must name at least one value",
-    "sideways": "invalid choice",
+    "sideways": "Unrecognized options: sideways",
     "--lengths 0": "lengths must be at least 1, got 0",
     "--batch-sizes 0": "batch_sizes must be at least 1, got 0",
     "--discriminations 1.2": "discrimination must lie in [0, 1], got 1.2",
@@ -136,14 +142,14 @@ REFUSED = {
     "--num-steps 20 --num-epochs 2": "give one of num_steps and num_epochs, got both",
     "--num-steps None": "give one of num_steps and num_epochs, got neither",
     "--num-evals 30": "num_evals=30, but there are only num_steps=20 steps",
-    "--learning-rates -1": "learning_rates must be positive and finite, got -1.0",
+    "--learning-rates -1": "learning_rates must be positive and finite, got -1",
     "--hidden 0": "hidden must be at least 1, got 0",
     "--num-classes 9": "num_classes=9, but there are only 4 codes to label",
     "--lengths": "lengths must name at least one value",
     "--encoders": "encoders must name at least one value",
     "--name a/b": "name must be that of a file",
     "--output {file}": "cannot write into the folder",
-    "--num-seeds many": "invalid",
+    "--num-seeds many": "Error parsing --num-seeds",
     "--frob 1": "Unrecognized",
 }
 
@@ -152,9 +158,9 @@ REFUSED = {
 def test_bad_input_is_refused_in_one_line_with_code_2_and_nothing_written(words, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("in the way")
-    output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
-    grid = SMALL if words.startswith("--") else SMALL_GRID
-    code, err = exit_of(["sweep", *grid, *words.format(file=file).split(), *output], capsys)
+    output = "" if "--output" in words else f" --output {tmp_path}/out"
+    options = SMALL if words.startswith("--") else SMALL_GRID
+    code, err = exit_of(sweep(words.format(file=file) + output, options), capsys)
     assert code == 2
     assert REFUSED[words] in err
     assert not list(tmp_path.glob("out/*"))
@@ -203,7 +209,7 @@ def test_bottleneck_prints_the_losses_and_leaves_codes_and_figure(people, capsys
     assert [line.split(",")[0] for line in lines[1:]] == ["ant", "bee", "cat", "dog", "elk", "fox"]
     assert [line.split(",")[2] for line in lines[1:]] == ["0", "1", "1", "0", "1", "0"]  # two kinds of kinds
     out = capsys.readouterr().out
-    assert "48 rows (1 with a missing value left out), X = kind (6 symbols), Y = answer (3)" in out
+    assert "48 rows (1 dropped for a missing value), X = kind (6 symbols), Y = answer (3)" in out
     losses = [float(line.split()[1]) for line in out.splitlines() if line.strip()[:1].isdigit() and "%" in line]
     assert len(losses) == 6
     assert losses[0] > 0.1
@@ -217,12 +223,12 @@ def test_bottleneck_of_a_constant_says_so(people, capsys):
     )
     assert (folder / "people-bottleneck.csv").read_text().splitlines()[-1].startswith("(missing),")
     out = capsys.readouterr().out
-    assert "constant is constant: there is nothing to lose" in out
+    assert "constant is constant: I(X;Y) is zero" in out
     assert "nan" not in out
 
 
 BOTTLENECK_REFUSED = {
-    "--num-codes 2": "column 'kind' misses 1 of 49 values: leave those rows out (--missing drop)",
+    "--num-codes 2": "column 'kind' misses 1 of 49 values: drop those rows (--missing drop)",
     "--num-codes 0 --missing drop": "num_codes must be at least 1, got 0",
     "--num-codes 2 --missing drop --target share": "column 'share' is continuous (it holds 0.142857): leave it out",
     "--num-codes 2 --missing drop --target age": "has no column 'age', only 'kind', 'answer'",
@@ -249,7 +255,7 @@ def test_a_failure_of_the_work_is_one_line_and_code_1_and_its_blocks_stay(monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results, "save", full)
-    code, err = exit_of(["sweep", *SMALL, "--encoders", "biased", "--output", str(tmp_path)], capsys)
+    code, err = exit_of(sweep(f"--encoders biased --output {tmp_path}"), capsys)
     assert code == 1
     last = err.splitlines()[-1]
     assert "No space left on device" in last
