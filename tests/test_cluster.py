@@ -32,11 +32,20 @@ NUM_BLOCKS = 8
 KEY = jax.random.key(1)
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """A folder for compiled programs."""
+    return tmp_path_factory.mktemp("programs")
+
+
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Every length and rate is a block of its own; they all share a program."""
+def small_blocks(monkeypatch, programs):
+    """Every length and rate is a block of its own; they all share a program, which worker processes compile once."""
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # of worker processes
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA warns of each program that it loads
 
 
 @pytest.fixture(scope="module")
