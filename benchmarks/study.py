@@ -1,9 +1,8 @@
 """Where the time of the default study goes: the command ``isjax sweep``, as a process of its own from start to end.
 
-It runs with an empty cache of compiled programs, then with the one that it has filled. The shell is all that is neither
-importing JAX and the library, nor drawing the sources, compiling and training, nor JAX's clearing up at the end: it
-imports xarray and matplotlib, cuts blocks, writes files, draws the figure, prints the tables. On the empty cache,
-matplotlib makes its list of fonts too.
+It runs with an empty cache of compiled programs, then with the filled one. The shell is all but importing JAX and
+the library, drawing the sources, compiling, training, and JAX's exit: it imports xarray and matplotlib, cuts blocks,
+writes files, draws the figure and prints the tables. With the empty cache, matplotlib also builds its list of fonts.
 """
 
 import argparse
@@ -17,13 +16,13 @@ import tempfile
 import time
 
 from benchmarks._report import machine, print_machine, print_table, write_figures
-from isjax.study import results
+from isjax.study import load
 
 STUDY = """
 import atexit, json, sys, time
 seconds = {}
 
-@atexit.register  # what is registered first is called last, when JAX has left
+@atexit.register  # registered first, so called last, after JAX
 def say():
     seconds["leaving"] = time.perf_counter() - end
     json.dump(seconds, sys.stderr)
@@ -32,8 +31,7 @@ start = time.perf_counter()
 import isjax
 library = time.perf_counter()
 from isjax.__main__ import main
-from isjax._shell import style
-from isjax.study import figure, report, results, runner
+import matplotlib.backends.backend_agg, isjax._shell.style, isjax.study.report, isjax.study.runner
 from isjax.cli.study import Sweep
 shell = time.perf_counter()
 seconds |= {"library": library - start, "shell_import": shell - library}
@@ -53,7 +51,7 @@ SPENT = ("library", "leaving", "shell_import", "sources", "compile", "run")
 
 
 def study(folder, options):
-    """Seconds of one study by what they were spent on."""
+    """Seconds of one study, by what they were spent on."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", STUDY, str(folder), *options],
@@ -66,7 +64,7 @@ def study(folder, options):
     if done.returncode:
         raise RuntimeError(f"the study failed: {done.stderr}")
     row = {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
-    of_blocks = results.load(folder / "study.nc").attrs
+    of_blocks = load(folder / "study.nc").attrs
     row |= json.loads(done.stderr.splitlines()[-1]) | {
         name: of_blocks[f"{name}_seconds"] for name in ("compile", "run")
     }

@@ -190,41 +190,41 @@ _LEAVES = ("lengths", "learning_rates")
 _METADATA = tuple(f.name for f in dataclasses.fields(SweepSpec) if f.name not in (*_LEAVES, "max_length"))
 
 
-_PerProblem = Float[Array | np.ndarray, "problem"]
-_PerMember = Float[Array | np.ndarray, "problem network batch_size learning_rate length seed evaluation"]
+_Values = Array | np.ndarray
+"""Results on the device, or those of a study, which are on the host."""
 
 
 class SweepResult(NamedTuple):
-    """The risk of every member, in nats, decomposed exactly: arrays of jax, or of numpy in a study.
+    """The risk of every member, in nats, decomposed exactly.
 
     Source:
       arXiv:2405.20452, Theorem 4 for the three parts.
     """
 
-    conditional_entropy: _PerProblem
+    conditional_entropy: Float[Array, "problem"]
     """H(Y|X): the risk of the best predictor from X."""
-    encoder_bias: _PerProblem
+    encoder_bias: Float[Array, "problem"]
     """I(X;Y|U): the least excess risk of any decoder of U."""
-    decoder_error: _PerMember
+    decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
     """What the network has not learned."""
-    train_loss: _PerMember
+    train_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
     """Cross-entropy on the training data."""
-    steps: Int[Array | np.ndarray, "problem network batch_size learning_rate length seed evaluation"]
+    steps: Int[Array, "problem network batch_size learning_rate length seed evaluation"]
     """Number of steps taken."""
 
     @property
-    def risk(self) -> _PerMember:
+    def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The cross-entropy risk E[−log q(Y|U)]."""
         return _along_problems(self.conditional_entropy) + self.excess_risk
 
     @property
-    def excess_risk(self) -> _PerMember:
+    def excess_risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The risk minus H(Y|X)."""
         return _along_problems(self.encoder_bias) + self.decoder_error
 
     @property
-    def best_excess_risk(self) -> Float[Array | np.ndarray, "problem network batch_size length seed"]:
-        """Least excess risk along each run, NaN skipped, at the learning rate of the least mean over seeds."""
+    def best_excess_risk(self) -> Float[_Values, "problem network batch_size length seed"]:
+        """Least excess risk along each run, at the learning rate where its mean over seeds is least; skips NaN."""
         xp = self.decoder_error.__array_namespace__()
         risk = self.excess_risk
         least = xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1)
@@ -233,7 +233,7 @@ class SweepResult(NamedTuple):
         return xp.where(xp.isinf(best), xp.nan, best)
 
 
-def _along_problems(values: _PerProblem) -> Float[Array | np.ndarray, "problem 1 1 1 1 1 1"]:
+def _along_problems(values: Float[_Values, "problem"]) -> Float[_Values, "problem 1 1 1 1 1 1"]:
     return values.reshape(-1, *[1] * (len(AXES) - 1))
 
 

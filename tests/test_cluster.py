@@ -20,6 +20,7 @@ import pytest
 import xarray as xr
 
 import isjax
+import isjax.study
 from isjax.cli import main as cli
 from isjax.study import blocks, results, runner
 from tests.helpers import exit_of
@@ -31,27 +32,36 @@ NUM_BLOCKS = 8
 KEY = jax.random.key(1)
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """A folder for compiled programs."""
+    return tmp_path_factory.mktemp("programs")
+
+
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Every length and rate is a block of its own; they all share a program."""
+def small_blocks(monkeypatch, programs):
+    """Every length and rate is a block of its own; they all share a program, which worker processes compile once."""
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # of worker processes
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA warns of each program that it loads
 
 
 @pytest.fixture(scope="module")
 def problems():
     key = jax.random.key(0)
     source = isjax.sparse_source(key, num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
-    return {("sparse d=3 k=2 δ=0.8", "sufficient"): source.problem("sufficient")}
+    return {("mine", "sufficient"): source.problem("sufficient")}
 
 
 @pytest.fixture(scope="module")
 def here(problems):
-    return runner.run(KEY, problems, SPEC)
+    return isjax.study.run(KEY, problems, SPEC)
 
 
 def same_numbers(study, expected):
-    xr.testing.assert_allclose(study.drop_attrs(), expected.drop_attrs(), rtol=0, atol=1e-5)
+    xr.testing.assert_allclose(study, expected, rtol=0, atol=1e-5)
 
 
 def block_files(folder):
@@ -85,11 +95,11 @@ class Job:
 
 
 def test_anything_that_submits_is_an_executor_in_whatever_order_it_finishes(problems, here, capsys):
-    same_numbers(runner.run(KEY, problems, SPEC, executor=Queue(), progress=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, executor=Queue(), progress=True), here)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"trained block {i} of 8" for i in range(NUM_BLOCKS, 0, -1)]
     with ThreadPoolExecutor(2) as threads:
-        same_numbers(runner.run(KEY, problems, SPEC, executor=threads), here)
+        same_numbers(isjax.study.run(KEY, problems, SPEC, executor=threads), here)
 
 
 def test_a_block_that_fails_keeps_no_other_from_being_written(problems, here, tmp_path, monkeypatch):
@@ -101,10 +111,10 @@ def test_a_block_that_fails_keeps_no_other_from_being_written(problems, here, tm
     monkeypatch.setattr(runner, "train_block", fails)
     message = r"failed to train 2 blocks \(MemoryError: no room for it\); 6 of 8 blocks are saved in .*study.blocks"
     with pytest.raises(blocks.RunError, match=message):
-        runner.run(KEY, problems, SPEC, executor=Queue(), output=tmp_path / "study.nc")
+        isjax.study.run(KEY, problems, SPEC, executor=Queue(), output=tmp_path / "study.nc")
     monkeypatch.undo()
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
-    same_numbers(runner.run(KEY, problems, SPEC, output=tmp_path / "study.nc", resume=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, output=tmp_path / "study.nc", resume=True), here)
 
 
 def test_when_the_run_is_interrupted_what_waits_is_cancelled(problems, tmp_path):
@@ -115,13 +125,13 @@ def test_when_the_run_is_interrupted_what_waits_is_cancelled(problems, tmp_path)
     queue = Queue()
     queue.submit = lambda fn, *args: queue.jobs.append(Interrupted(queue, fn, args)) or queue.jobs[-1]
     with pytest.raises(KeyboardInterrupt, match="0 of 8 blocks are saved"):
-        runner.run(KEY, problems, SPEC, executor=queue, output=tmp_path / "study.nc")
+        isjax.study.run(KEY, problems, SPEC, executor=queue, output=tmp_path / "study.nc")
     assert [job.cancelled for job in queue.jobs] == [True] * (NUM_BLOCKS - 1) + [False]
 
 
 def work_of(problem):
     key = blocks.PlainKey.of(KEY)
-    return blocks.Work(key, [jax.device_get(problem)], SPEC, blocks.settings(), blocks.versions())
+    return blocks.Work(key, jax.device_get([problem]), SPEC, blocks.settings(), blocks.versions())
 
 
 def test_a_worker_with_other_versions_is_refused(problems):
@@ -135,7 +145,7 @@ def test_a_block_is_trained_under_the_settings_of_the_coordinator(problems):
     """As on a worker, which has the default settings."""
     [problem] = problems.values()
     with jax.enable_x64(True):
-        work = work_of(jax.tree.map(lambda a: a.astype(float) if a.ndim == 2 else a, problem))
+        work = work_of(problem._replace(joint=problem.joint.astype(float), features=problem.features.astype(float)))
     assert blocks.train_block(work).arrays["decoder_error"].dtype == np.float64
 
 
@@ -156,16 +166,16 @@ def kill_a_worker_when(condition, pids):
 def test_a_pool_of_processes_and_the_death_of_its_worker(problems, here, tmp_path):
     path = tmp_path / "study.nc"
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        same_numbers(runner.run(KEY, problems, SPEC, executor=pool), here)
+        same_numbers(isjax.study.run(KEY, problems, SPEC, executor=pool), here)
         killer = kill_a_worker_when(lambda: block_files(tmp_path), lambda: list(pool._processes))
         with pytest.raises(
             blocks.RunError, match=r"BrokenProcessPool.*blocks are saved in .*: continue with resume=True"
         ):
-            runner.run(KEY, problems, SPEC, executor=pool, output=path)
+            isjax.study.run(KEY, problems, SPEC, executor=pool, output=path)
         killer.join()
     kept = len(block_files(tmp_path))
     assert 1 <= kept < NUM_BLOCKS
-    same_numbers(runner.run(KEY, problems, SPEC, output=path, resume=True), here)
+    same_numbers(isjax.study.run(KEY, problems, SPEC, output=path, resume=True), here)
 
 
 WORDS = [
@@ -183,7 +193,7 @@ def test_a_cluster_whose_worker_is_killed_loses_nothing_and_the_command_line_joi
     ):
         pids = lambda: [worker.pid for worker in cluster.workers.values()]  # noqa: E731
         killer = kill_a_worker_when(lambda: block_files(tmp_path), pids)
-        study = runner.run(KEY, problems, SPEC, executor=client.get_executor(), output=tmp_path / "study.nc")
+        study = isjax.study.run(KEY, problems, SPEC, executor=client.get_executor(), output=tmp_path / "study.nc")
         killer.join()
         same_numbers(study, here)
 
@@ -193,7 +203,7 @@ def test_a_cluster_whose_worker_is_killed_loses_nothing_and_the_command_line_joi
             f"trained block {i} of 8" for i in range(1, NUM_BLOCKS + 1)
         ]
     cli.main([*WORDS, "--output", str(tmp_path / "here"), "--quiet"])
-    same_numbers(*(results.load(tmp_path / place / "study.nc") for place in ("there", "here")))
+    same_numbers(*(isjax.study.load(tmp_path / place / "study.nc") for place in ("there", "here")))
 
 
 def free_port():
@@ -237,22 +247,21 @@ PROCESS = """
 import json, sys, jax
 address, index, folder = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(index))
-import numpy as np, isjax, isjax.study.blocks
-from isjax.study import runner
+import numpy as np, isjax, isjax.study, isjax.study.blocks
 isjax.study.blocks.MOST_STEPS = 1
 source = isjax.sparse_source(jax.random.key(0), num_inputs=3, num_relevant=2, num_classes=2, discrimination=0.8)
 spec = isjax.SweepSpec(
     hidden=((4,),), lengths=(8, 12, 16, 24), learning_rates=(0.1, 0.5), num_seeds=2, num_steps=6000, num_evals=2
 )
-problems = {("sparse d=3 k=2 δ=0.8", "sufficient"): source.problem("sufficient")}
+problems = {("mine", "sufficient"): source.problem("sufficient")}
 output = folder + ("/study.nc" if index == "0" else "/nowhere/study.nc")
-study = runner.run(jax.random.key(1), problems, spec, output=output, resume=True, progress=True)
-again = runner.run(jax.random.key(1), problems, spec, output=output, resume=True)
+study = isjax.study.run(jax.random.key(1), problems, spec, output=output, resume=True, progress=True)
+again = isjax.study.run(jax.random.key(1), problems, spec, output=output, resume=True)
 refused = None
 if index == "0":
     output = folder + "/study.nc/in the way/study.nc"
 try:
-    runner.run(jax.random.key(1), problems, spec, output=output)
+    isjax.study.run(jax.random.key(1), problems, spec, output=output)
 except (OSError, RuntimeError) as error:
     refused = str(error)
 print(json.dumps([jax.device_count(), study.decoder_error.values.tolist(), again.identical(study), refused]))
@@ -264,7 +273,7 @@ def test_two_processes_as_one_program_give_the_numbers_of_one_and_the_first_writ
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "save", lambda *_: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(blocks.RunError, match="4 of 4 blocks"):
-            runner.run(KEY, problems, half, output=tmp_path / "study.nc")
+            isjax.study.run(KEY, problems, half, output=tmp_path / "study.nc")
     address = f"127.0.0.1:{free_port()}"
     processes = [
         subprocess.Popen(

@@ -207,13 +207,13 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
     Examples:
       >>> import isjax, jax, isjax.study.blocks as blocks
       >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
-      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("sufficient"))
-      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("biased"))
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> work = blocks.Work(blocks.PlainKey.of(key), [problem], spec, blocks.settings(), blocks.versions())
       >>> blocks.train_block(work, print).arrays["steps"].shape
       compiling
       training
-      (1, 1, 1, 1, 1, 2, 2)
+      (1, 1, 1, 1, 2, 2, 2)
     """
     if versions() != work.versions:
         raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")

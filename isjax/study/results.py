@@ -68,7 +68,7 @@ def to_dataset(
       >>> import isjax, jax, isjax.study.results
       >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
       >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
-      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_seeds=2, num_steps=10, num_evals=2)
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> result = isjax.sweep(jax.random.key(1), [problem], spec)
       >>> study = isjax.study.results.to_dataset(result, [("mine", "biased")], spec)
       >>> dict(study.sel(encoder="biased").sizes)["source"]

@@ -110,10 +110,10 @@ def run(
     Examples:
       >>> import isjax, jax, isjax.study
       >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
-      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("sufficient")
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
       >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
-      >>> study = isjax.study.run(jax.random.key(1), {("sparse", "sufficient"): problem}, spec)
-      >>> study.best_excess_risk.sel(source="sparse", encoder="sufficient", network="8").mean("seed").shape
+      >>> study = isjax.study.run(jax.random.key(1), {("sparse", "biased"): problem}, spec)
+      >>> study.best_excess_risk.sel(source="sparse", encoder="biased", network="8").mean("seed").shape
       (1, 2)
     """
     if resume and output is None:
