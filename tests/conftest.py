@@ -25,6 +25,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("isjax")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled programs are shared by all workers, and kept for the next run in ``.pytest_cache`` (``--cache-clear``)."""
+    if (cache := getattr(config, "cache", None)) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("programs")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
     """Tests of error messages run without the import hook, which would speak first: see ``test_messages.py``."""
     return True if collection_path.name == "messages" and config.getoption("--jaxtyping-packages") else None

@@ -105,9 +105,10 @@ def test_biased_encoders(loss):
     ("encoder", "error", "message"),
     [
         ("best", ValueError, 'encoder must be "identity", "sufficient", "biased" or codes, got "best"'),
-        (np.arange(8), ValueError, r"encoder must have shape \(16,\), a code for each symbol of X, got \(8,\)"),
-        (np.eye(16), ValueError, r"encoder must have shape \(16,\), a code for each symbol of X, got \(16, 16\)"),
-        (np.zeros(16), TypeError, "encoder must hold integer codes, got dtype float"),
+        (np.arange(8), ValueError, "encoder has 8 rows, but X has 16 symbols in joint of shape"),
+        (np.zeros((2, 16), int), ValueError, r"encoder must have shape \(16,\), a code for each symbol of X, got"),
+        (np.eye(16), TypeError, "encoder must hold integer codes here, got dtype float"),
+        (np.zeros(16), ValueError, r"encoder of floats must have shape \[..., x, u\], got shape \(16,\)"),
         (np.full(16, 16), ValueError, "encoder has code 16, but codes must lie in 0…15"),
         (np.full(16, 1), ValueError, "encoder must use every code 0…1, got none for code 0"),
     ],
