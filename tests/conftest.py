@@ -2,7 +2,13 @@
 
 import os
 
+import jaxlib.version
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling takes most of the time of the tests, so XLA is told to optimise little, which halves it. What depends on
+# rounding is tested with the default flags as well: see ``test_optimised.py``.
+if jaxlib.version.__version__.startswith("0.10."):  # an unknown flag would end the process
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import contextlib
 import pathlib
@@ -26,7 +32,7 @@ hypothesis.settings.load_profile("isjax")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiled programs are shared by all workers, and kept for the next run in ``.pytest_cache`` (``--cache-clear``)."""
+    """Compiled programs are shared by all workers and kept for the next run, in ``.pytest_cache``."""
     if (cache := getattr(config, "cache", None)) is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("programs")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

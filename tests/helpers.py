@@ -4,7 +4,10 @@ import contextlib
 import functools
 import importlib.util
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -15,7 +18,8 @@ import pytest
 import isjax
 from isjax.cli.main import main
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 
 
 def load(name):
@@ -53,6 +57,15 @@ def equations(jaxpr):
 
 
 @contextlib.contextmanager
+def run_pytest(*words, **environment):
+    """Runs tests in a process of its own; they pass, and there are some."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *map(str, words)]
+    environment = os.environ | environment
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
 def new_programs():
     """A list of the events of tracing and compiling that happen meanwhile: empty if every program is there already."""
     events = []

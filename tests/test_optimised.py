@@ -1,0 +1,8 @@
+"""What depends on rounding holds with the optimisations of XLA too, which the other tests leave out."""
+
+from tests.helpers import ROOT, run_pytest
+
+
+def test_accuracy_is_kept_by_optimised_programs():
+    files = (ROOT / "tests" / f"test_{name}.py" for name in ("numerics", "measures", "sufficiency"))
+    run_pytest("-k", "in_float32 or accurate or accuracy or derivatives or closed_form", *files, XLA_FLAGS="")
