@@ -15,6 +15,8 @@ import isjax.data
 from isjax.data import columns, report
 from isjax.quantizers import quantizers_up_to
 
+pytestmark = pytest.mark.fast
+
 ROWS = [("cat", 4, 1.0, True), ("bird", 2, 2.0, False), ("cat", 10, 2.0, True), ("ant", 4, 1.0, False)]
 
 

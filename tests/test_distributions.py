@@ -13,7 +13,7 @@ from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import encoders, joints, masses
 
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("strict")]
 
 
 @given(joint=joints())

@@ -15,7 +15,7 @@ from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import codes, encoders, masses
 
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("strict")]
 theorem = hypothesis.given
 
 

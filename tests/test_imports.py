@@ -146,6 +146,8 @@ def test_import_loads_no_shell_creates_no_array_and_changes_no_setting():
 HELP = """
 import contextlib, gc, json, sys
 from isjax.__main__ import main
+
+pytestmark = pytest.mark.fast
 with contextlib.suppress(SystemExit):
     main(["--help"])
 print(json.dumps({"loaded": [name for name in ("matplotlib", "pandas", "polars") if name in sys.modules],

@@ -9,6 +9,8 @@ import pytest
 
 from isjax import _checks
 
+pytestmark = pytest.mark.fast
+
 
 def test_vmapped_product_followed_by_a_reduction_is_right(transform):
     """jax-ml/jax#39103: 1071645696 under jit in jaxlib 0.10.2."""

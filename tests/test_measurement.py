@@ -16,6 +16,8 @@ from isjax.estimation.estimators import METHODS
 from tests.helpers import refused
 from tests.oracles import estimation as oracle
 
+pytestmark = pytest.mark.fast
+
 NUM = 400
 FEW = {"num_resamples": 60, "num_permutations": 99}
 KEY = jax.random.key(0)

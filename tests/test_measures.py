@@ -20,7 +20,7 @@ from tests.helpers import close, jitted
 from tests.oracles import information as oracle
 from tests.strategies import distributions, joints, kernels, masses
 
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("strict")]
 measures = pytest.mark.parametrize("case", MEASURES, ids=str)
 branches = pytest.mark.parametrize("case", BRANCHES, ids=str)
 one_of_each = pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)

@@ -8,6 +8,8 @@ import pytest
 
 import isjax
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 16, 4)])
 def test_activations_are_what_the_formula_says(hidden):

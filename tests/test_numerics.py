@@ -10,7 +10,7 @@ import pytest
 from isjax import _numerics
 from tests.oracles import information as oracle
 
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("strict")]
 
 
 def _terms(p, q):

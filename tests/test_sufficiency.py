@@ -20,7 +20,7 @@ from tests.helpers import close, equations, jitted
 from tests.oracles import information as oracle
 from tests.strategies import codes, distributions, encoders, joints, kernels, masses
 
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("strict")]
 theorem = hypothesis.given
 
 
