@@ -56,7 +56,6 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
-@contextlib.contextmanager
 def run_pytest(*words, **environment):
     """Runs tests in a process of its own; they pass, and there are some."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *map(str, words)]
@@ -66,6 +65,7 @@ def run_pytest(*words, **environment):
     assert " passed" in result.stdout
 
 
+@contextlib.contextmanager
 def new_programs():
     """A list of the events of tracing and compiling that happen meanwhile: empty if every program is there already."""
     events = []

@@ -160,7 +160,7 @@ BETAS = np.geomspace(1, 60, 24)
 @pytest.fixture(scope="module")
 def curves():
     joints = np.concatenate([random_joints(3, 8, 3), random_joints(3, 8, 3, concentration=3.0)])
-    program = jax.vmap(functools.partial(isjax.bottleneck_curve, num_codes=8), (0, 0, None))
+    program = jax.vmap(functools.partial(isjax.bottleneck_curve, num_codes=8, max_steps=4000), (0, 0, None))
     found = program(keys(6), joints.astype(np.float32), BETAS.astype(np.float32))
     backwards = program(keys(6), joints.astype(np.float32), BETAS[::-1].astype(np.float32))
     return joints, found, backwards
