@@ -3,8 +3,8 @@
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Compiling takes most of the time of the tests, so LLVM is told not to optimise, which saves a third of it. What depends
-# on rounding is tested with the default flags as well: see ``test_optimised.py``.
+# Compiling takes most of the time of the tests, so LLVM is told not to optimise, which saves a third of it. What
+# depends on rounding is tested with the default flags as well: see ``test_optimised.py``.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import contextlib
