@@ -12,6 +12,7 @@ from isjax.bottleneck import Bottleneck as Bottleneck
 from isjax.bottleneck import bottleneck_curve as bottleneck_curve
 from isjax.bottleneck import deterministic_information_bottleneck as deterministic_information_bottleneck
 from isjax.bottleneck import information_bottleneck as information_bottleneck
+from isjax.distributions import Draws as Draws
 from isjax.distributions import check_distribution as check_distribution
 from isjax.distributions import conditional_x_given_y as conditional_x_given_y
 from isjax.distributions import conditional_y_given_x as conditional_y_given_x
@@ -27,6 +28,7 @@ from isjax.divergences import jensen_shannon_divergence as jensen_shannon_diverg
 from isjax.divergences import kl_divergence as kl_divergence
 from isjax.divergences import renyi_divergence as renyi_divergence
 from isjax.divergences import total_variation as total_variation
+from isjax.encoders import CompactCodes as CompactCodes
 from isjax.encoders import activation_codes as activation_codes
 from isjax.encoders import compact_codes as compact_codes
 from isjax.encoders import compose_encoders as compose_encoders

@@ -129,51 +129,15 @@ def _initializer_of_used_features(inputs: Float[Array, "*n d"]) -> nn.initialize
 
 
 def MLP32(num_classes: int) -> MLP:
-    """The ``MLP`` of arXiv:2405.20452 with one hidden layer of 32 units.
-
-    Args:
-      num_classes: number of logits.
-
-    Returns:
-      The network.
-
-    Examples:
-      >>> import isjax
-      >>> isjax.MLP32(num_classes=4).hidden
-      (32,)
-    """
+    """``MLP((32,), num_classes)``, the narrow network of arXiv:2405.20452."""
     return MLP((32,), num_classes)
 
 
 def MLP256(num_classes: int) -> MLP:
-    """The ``MLP`` of arXiv:2405.20452 with one hidden layer of 256 units.
-
-    Args:
-      num_classes: number of logits.
-
-    Returns:
-      The network.
-
-    Examples:
-      >>> import isjax
-      >>> isjax.MLP256(num_classes=4).hidden
-      (256,)
-    """
+    """``MLP((256,), num_classes)``, the medium network of arXiv:2405.20452."""
     return MLP((256,), num_classes)
 
 
 def MLP1024(num_classes: int) -> MLP:
-    """The ``MLP`` of arXiv:2405.20452 with one hidden layer of 1024 units.
-
-    Args:
-      num_classes: number of logits.
-
-    Returns:
-      The network.
-
-    Examples:
-      >>> import isjax
-      >>> isjax.MLP1024(num_classes=4).hidden
-      (1024,)
-    """
+    """``MLP((1024,), num_classes)``, the wide network of arXiv:2405.20452."""
     return MLP((1024,), num_classes)

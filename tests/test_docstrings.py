@@ -44,7 +44,8 @@ def modules(package):
 
 
 PUBLIC = documented(isjax, public_names()) | exported(isjax.study) | exported(isjax.data) | exported(isjax.estimation)
-FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing)}
+SHORTHANDS = {f"isjax.MLP{width}" for width in (32, 256, 1024)}  # their summary is their definition
+FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing) and name not in SHORTHANDS}
 CLASSES = {name: thing for name, thing in PUBLIC.items() if inspect.isclass(thing)}
 PACKAGES = (isjax.study, isjax.data, isjax.estimation, isjax._shell)
 INTERNAL = {name: thing for package in PACKAGES for module in modules(package) for name, thing in own(module).items()}
