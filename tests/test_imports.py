@@ -10,6 +10,8 @@ import pytest
 
 import isjax
 
+pytestmark = pytest.mark.fast
+
 PACKAGE = pathlib.Path(isjax.__file__).parent
 # A module may import those of the layers before its own, and a module in a folder the others of that folder.
 THEORY = [
@@ -146,8 +148,6 @@ def test_import_loads_no_shell_creates_no_array_and_changes_no_setting():
 HELP = """
 import contextlib, gc, json, sys
 from isjax.__main__ import main
-
-pytestmark = pytest.mark.fast
 with contextlib.suppress(SystemExit):
     main(["--help"])
 print(json.dumps({"loaded": [name for name in ("matplotlib", "pandas", "polars") if name in sys.modules],
