@@ -104,12 +104,18 @@ def local_search(
     """Takes the first of several proposals that lowers the objective, until none does or ``max_steps`` are taken."""
 
     def step(run: Iteration) -> tuple[Array, Array, Array]:
-        codes, lowest = run.state, run.value
-        for proposal in propose(run.state):
-            value = objective(proposal)
-            is_accepted = (lowest == run.value) & (value < lowest)
-            codes, lowest = jnp.where(is_accepted, proposal, codes), jnp.where(is_accepted, value, lowest)
-        return codes, lowest, ~(lowest < run.value)
+        proposals = jnp.stack(propose(run.state))
+        # The barrier has XLA compute the values once. Computed again in another fusion, with another rounding, they
+        # could select one proposal for the codes and another one for their value.
+        values = jax.lax.optimization_barrier(jax.vmap(objective)(proposals))
+        is_lower = values < run.value
+        first = jnp.argmax(is_lower)
+        is_done = ~is_lower[first]
+        return (
+            jnp.where(is_done, run.state, proposals[first]),
+            jnp.where(is_done, run.value, values[first]),
+            is_done,
+        )
 
     return iterate(step, start_iteration(codes, objective(codes)), max_steps)
 
