@@ -286,6 +286,11 @@ class Rows:
         return information_through(joint, rows, normalise(self.pushforward(joint)))
 
 
+def is_deterministic(encoder: ArrayLike) -> bool:
+    """Whether an encoder is given by codes (integers) rather than by rows."""
+    return jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
+
+
 def as_encoder(
     encoder: ArrayLike,
     num_codes: int | None,
@@ -305,7 +310,7 @@ def as_encoder(
     """
     encoder = encoder if hasattr(encoder, "dtype") else np.asarray(encoder)
     shape, dtype = np.shape(encoder), jnp.result_type(encoder)
-    is_codes = jnp.issubdtype(dtype, jnp.integer)
+    is_codes = is_deterministic(encoder)
     if not is_codes and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must hold integer codes or floating-point rows, got dtype {dtype}")
     num_axes = 1 if is_codes else 2

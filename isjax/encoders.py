@@ -85,20 +85,16 @@ def compose_encoders(
       >>> isjax.compose_encoders(jnp.array([0, 1, 2, 2]), jnp.array([1, 0, 0])).tolist()
       [1, 0, 0, 0]
     """
-    one = _checks.as_encoder(first, _num_symbols(second) if _holds_integers(first) else None, name="first")
+    one = _checks.as_encoder(first, _num_symbols(second) if _checks.is_deterministic(first) else None, name="first")
     of = f"first has {one.num_codes} codes, shape {one.array.shape}"
     other = _checks.as_encoder(second, num_codes, name="second", num_symbols=one.num_codes, of=of)
     _checks.broadcast_batch(first=(one.array, one.num_axes), second=(other.array, other.num_axes))
     return _compose(one, other)
 
 
-def _holds_integers(encoder: ArrayLike) -> bool:
-    return jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
-
-
 def _num_symbols(encoder: ArrayLike) -> int | None:
     """Size of an encoder's input alphabet; None if it has too few axes."""
-    shape, num_axes = np.shape(encoder), 1 if _holds_integers(encoder) else 2
+    shape, num_axes = np.shape(encoder), 1 if _checks.is_deterministic(encoder) else 2
     return shape[-num_axes] if len(shape) >= num_axes else None
 
 

@@ -295,8 +295,8 @@ def risk_decomposition(
             raise ValueError(f"log_decoder has {num_codes} rows, but X has {joint.shape[-2]} symbols in joint")
         checked = None
     else:
-        is_codes = jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
-        joint, checked = _checks.as_joint_and_encoder(joint, encoder, num_codes if is_codes else None)
+        given = num_codes if _checks.is_deterministic(encoder) else None
+        joint, checked = _checks.as_joint_and_encoder(joint, encoder, given)
         if checked.num_codes != num_codes:
             raise ValueError(f"log_decoder has {num_codes} rows, but encoder has {checked.num_codes} codes")
         _checks.broadcast_batch(encoder=(checked.array, checked.num_axes), log_decoder=(log_decoder, 2))
