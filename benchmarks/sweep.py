@@ -26,7 +26,6 @@ from benchmarks._report import in_turns, machine, print_machine, print_table, sa
 from isjax.sweeps import compile_sweep
 
 LENGTHS, NUM_SEEDS, NUM_CLASSES, RATE = tuple(2**i for i in range(5, 13)), 4, 4, 0.1
-NUM_MEMBERS = len(LENGTHS) * NUM_SEEDS
 
 
 def problem_of(encoder):
@@ -42,15 +41,21 @@ def samples(problem, num):
     return np.asarray(problem.features[problem.codes[x]]), np.asarray(y)
 
 
-def of_isjax(problem, width, size, num_steps):
+def of_isjax(problem, width, size, num_steps, num_seeds=NUM_SEEDS, chunk_size=None):
     spec = isjax.SweepSpec(
-        hidden=((width,),), lengths=LENGTHS, batch_sizes=(size,), num_seeds=NUM_SEEDS, num_steps=num_steps, num_evals=1
+        hidden=((width,),),
+        lengths=LENGTHS,
+        batch_sizes=(size,),
+        num_seeds=num_seeds,
+        num_steps=num_steps,
+        num_evals=1,
+        chunk_size=chunk_size,
     )
     program = compile_sweep(jax.random.key(0), [problem], spec)
-    return lambda: jax.block_until_ready(program()), NUM_MEMBERS * num_steps
+    return lambda: jax.block_until_ready(program()), spec.num_members * num_steps
 
 
-def of_vmap_of_scan(problem, width, size, num_steps):
+def of_vmap_of_scan(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
     """As a good user of JAX would write it: one program, every member in lock step, batches drawn in the loop."""
 
     class Network(nn.Module):
@@ -78,17 +83,26 @@ def of_vmap_of_scan(problem, width, size, num_steps):
         keys = jax.random.split(key_steps, num_steps)
         return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
 
-    keys = jax.random.split(jax.random.key(0), NUM_MEMBERS)
-    lengths = jnp.repeat(jnp.asarray(LENGTHS), NUM_SEEDS)
+    lengths = jnp.repeat(jnp.asarray(LENGTHS), num_seeds)
+    keys = jax.random.split(jax.random.key(0), lengths.size)
     program = jax.jit(jax.vmap(train)).lower(keys, lengths).compile()
-    return lambda: jax.block_until_ready(program(keys, lengths)), NUM_MEMBERS * num_steps
+    return lambda: jax.block_until_ready(program(keys, lengths)), lengths.size * num_steps
 
 
 def _torch_data(problem):
+    """PyTorch, and the samples on the device that JAX computes on."""
     import torch  # pyright: ignore[reportMissingImports]
 
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    torch.set_default_device(device)
     features, classes = samples(problem, max(LENGTHS))
-    return torch, torch.from_numpy(features.copy()), torch.from_numpy(classes.astype(np.int64))
+    return torch, torch.from_numpy(features.copy()).to(device), torch.from_numpy(classes.astype(np.int64)).to(device)
+
+
+def _wait(torch):
+    """Until the work of PyTorch is done, which a GPU does behind its back."""
+    if jax.default_backend() == "gpu":
+        torch.cuda.synchronize()
 
 
 def of_torch(problem, width, size, num_steps):
@@ -106,14 +120,15 @@ def of_torch(problem, width, size, num_steps):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(features[index]), classes[index]).backward()
             optimizer.step()
+        _wait(torch)
 
     return run, num_steps
 
 
-def of_torch_func(problem, width, size, num_steps):
+def of_torch_func(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
     """All members at once, by ``torch.func``."""
     torch, features, classes = _torch_data(problem)
-    num_steps = max(num_steps // 10, 50)
+    num_steps, num_members = max(num_steps // 10, 50), len(LENGTHS) * num_seeds
     d = features.shape[1]
 
     def loss(params, x, y):
@@ -124,13 +139,14 @@ def of_torch_func(problem, width, size, num_steps):
 
     def run():
         shapes = (d, width), (width,), (width, NUM_CLASSES), (NUM_CLASSES,)
-        params = [torch.randn(NUM_MEMBERS, *shape) / shape[0] ** 0.5 for shape in shapes]
+        params = [torch.randn(num_members, *shape) / shape[0] ** 0.5 for shape in shapes]
         for _ in range(num_steps):
-            index = torch.randint(0, len(features), (NUM_MEMBERS, size))
+            index = torch.randint(0, len(features), (num_members, size))
             gradients = gradient(params, features[index], classes[index])
             params = [p - RATE * g for p, g in zip(params, gradients, strict=True)]
+        _wait(torch)
 
-    return run, NUM_MEMBERS * num_steps
+    return run, num_members * num_steps
 
 
 def of_scikit_learn(problem, width, size, num_steps):

@@ -8,6 +8,7 @@ after another, and the members of a chunk at once, so that memory does not grow 
 """
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -424,7 +425,7 @@ def _sweep_program(
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
     network, config = MLP(widths, num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
     grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
-    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, widths)
+    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, network, problems, spec)
     chunks, position = _divide(grid, size, mesh.devices.size)
     lengths = jnp.asarray([*spec.lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
@@ -480,14 +481,34 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
     return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
 
 
-def _best_chunk_size(platform: str, hidden: Sequence[int]) -> int:
+def _best_chunk_size(platform: str, network: MLP, problems: Problem, spec: SweepSpec) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
     On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
-    benchmarks scaling``). On an accelerator many, so that its matrix products are large (not measured).
+    benchmarks scaling``). On an accelerator as many as fit into 4 GiB, because a step of more members takes little
+    longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU).
     """
-    width = max(hidden, default=1)
-    return max(1, min(1024 // width, 8) if platform == "cpu" else 2**16 // max(sum(hidden), 32))
+    if platform == "cpu":
+        return max(1, min(1024 // max(network.hidden, default=1), 8))
+    return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec))
+
+
+_ACCELERATOR_BYTES = 2**32
+
+
+def _bytes_of_member(network: MLP, problems: Problem, spec: SweepSpec) -> int:
+    """About the memory that a member takes: samples, hidden units, evaluations, and weights with their gradients."""
+    _, num_codes, num_features = problems.features.shape
+    num_classes = problems.joint.shape[-1]
+    rows = num_codes + 2 * min(max(spec.batch_sizes), num_codes)
+    widths = (num_features, *network.hidden, num_classes)
+    numbers = (
+        spec.longest * (num_classes + 8)
+        + rows * sum(network.hidden)
+        + 3 * spec.num_evals * num_codes * num_classes
+        + 4 * sum((before + 1) * after for before, after in itertools.pairwise(widths))
+    )
+    return numbers * problems.features.dtype.itemsize
 
 
 def configure_cpu(num_devices: int | None = None) -> None:

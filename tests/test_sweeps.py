@@ -162,6 +162,24 @@ def test_the_size_of_chunks_changes_no_number(problems, narrow):
     chex.assert_trees_all_close(given, narrow, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"hidden": ((256,),), "num_evals": 1}, {"hidden": ((16, 16),), "num_evals": 16, "lengths": (2048,)}]
+)
+def test_the_memory_of_a_member_is_that_of_the_compiled_program(problems, changes):
+    spec = dataclasses.replace(NARROW, **{"lengths": (100,), "learning_rates": (0.1,), **changes})
+    problem, network = problems[0], isjax.MLP(spec.hidden[0], num_classes=4)
+    mesh = Mesh(np.asarray(jax.devices()[:1]), ("device",))
+
+    def memory(num_members):
+        wide = dataclasses.replace(spec, num_seeds=num_members, chunk_size=num_members)
+        program = isjax.sweeps.compile_sweep(jax.random.key(0), [problem], wide, mesh=mesh)
+        return program.func.memory_analysis().temp_size_in_bytes
+
+    estimate = sweeps._bytes_of_member(network, jax.tree.map(lambda a: a[None], problem), spec)
+    assert 0.5 < estimate / ((memory(96) - memory(32)) / 64) < 2.5
+    assert sweeps._best_chunk_size("gpu", network, jax.tree.map(lambda a: a[None], problem), spec) == 2**32 // estimate
+
+
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("num_devices", [1, 2, 3])
