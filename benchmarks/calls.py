@@ -125,6 +125,7 @@ CALLS = {
         isjax.joint_distribution, lambda seed: (distribution(seed, NUM_INPUTS), distribution(seed, NUM_INPUTS, 4))
     ),
     "product_distribution": case(isjax.product_distribution, pair),
+    "normalise": case(isjax.normalise, lambda seed: (100 * joint(seed),)),
     "pushforward": case(isjax.pushforward, joint_and_codes, num_codes=NUM_CODES),
     "empirical_joint": case(isjax.empirical_joint, lambda seed: samples(seed)[:2], shape=_SHAPE[:2]),
     "sample": case(isjax.sample, key_and_joint, num_samples=NUM_SAMPLES),

@@ -20,6 +20,7 @@ from isjax.distributions import empirical_joint as empirical_joint
 from isjax.distributions import joint_distribution as joint_distribution
 from isjax.distributions import marginal_x as marginal_x
 from isjax.distributions import marginal_y as marginal_y
+from isjax.distributions import normalise as normalise
 from isjax.distributions import product_distribution as product_distribution
 from isjax.distributions import pushforward as pushforward
 from isjax.distributions import sample as sample
@@ -29,10 +30,12 @@ from isjax.divergences import kl_divergence as kl_divergence
 from isjax.divergences import renyi_divergence as renyi_divergence
 from isjax.divergences import total_variation as total_variation
 from isjax.encoders import CompactCodes as CompactCodes
+from isjax.encoders import EncodedLabels as EncodedLabels
 from isjax.encoders import activation_codes as activation_codes
 from isjax.encoders import compact_codes as compact_codes
 from isjax.encoders import compose_encoders as compose_encoders
 from isjax.encoders import coordinate_encoder as coordinate_encoder
+from isjax.encoders import encode_labels as encode_labels
 from isjax.encoders import encoder_kernel as encoder_kernel
 from isjax.encoders import minimal_sufficient_encoder as minimal_sufficient_encoder
 from isjax.encoders import orbit_encoder as orbit_encoder

@@ -20,7 +20,7 @@ import jaxlib.version
 import numpy as np
 
 from isjax._numerics import information, information_through, nan_where, normalise
-from isjax._typing import Array, ArrayLike, Bool, Float, Int
+from isjax._typing import Array, ArrayLike, Axis, Bool, Float, Int
 
 KNOWN_BAD_JAXLIB = {
     "0.10.2": "returns wrong numbers on a CPU, silently (jax-ml/jax#39103)",
@@ -43,9 +43,153 @@ def is_concrete(*arrays: object) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
 
 
-def as_probabilities(p: ArrayLike, name: str, *, axes: str = "") -> Array:
-    """Probabilities as an array of floats whose last axes are those that ``axes`` names, such as ``"x y"``."""
-    return _as_floats(p, name, axes, "probabilities")
+def as_probabilities(p: ArrayLike, name: str, *, axes: str = "", over: int | None = None) -> Array:
+    """Distributions as an array of floats whose last axes are those that ``axes`` names, such as ``"x y"``.
+
+    Concrete masses that are negative, or do not sum to one over the last ``over`` axes (all that are named if None),
+    are refused, unless ``over`` is 0. NaN passes: NaN in, NaN out.
+    """
+    array = _as_floats(p, name, axes, "probabilities")
+    if num_axes := len(axes.split()) if over is None else over:
+        check_masses(p, name, tuple(range(-num_axes, 0)))
+    return array
+
+
+def as_distribution(p: ArrayLike, name: str, axis: Axis | None) -> tuple[Array, tuple[int, ...]]:
+    """Distributions over ``axis`` (None: all), checked as by ``as_probabilities``, and the axes, from the end."""
+    array = _as_floats(p, name, "", "probabilities")
+    axes = tuple(range(-array.ndim, 0)) if axis is None else resolve_axes(axis, array, "axis")
+    check_masses(p, name, axes)
+    return array, axes
+
+
+def as_mass(values: ArrayLike, name: str) -> Array:
+    """Counts or masses as an array of floats; negative and infinite ones are refused where they are concrete."""
+    if (dtype := _dtype_of(values)) is None:
+        raise TypeError(f"{name} must be an array of counts or masses, got {_described(values)}")
+    if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must hold integers or floating-point numbers, got dtype {dtype}")
+    array = jnp.asarray(values, float) if jnp.issubdtype(dtype, jnp.integer) else jnp.asarray(values)
+    if (concrete := _values_at_hand(values)) is not None:
+        concrete = np.asarray(concrete)
+        wrong = concrete[(concrete < 0) | np.isinf(concrete)]
+        if wrong.size:
+            raise ValueError(f"{name} must be finite and not negative, got {wrong[0]:g}")
+    return array
+
+
+def check_some_mass(mass: ArrayLike, name: str, axes: tuple[int, ...]) -> None:
+    """Refuses concrete masses that are all zero over ``axes``."""
+    if (mass := _values_at_hand(mass)) is not None:
+        empty = np.max(np.asarray(mass), axis=axes, initial=0) == 0
+        if np.any(empty) or not mass.size:
+            where = _at(np.argwhere(empty)[0]) if np.any(empty) else ""
+            raise ValueError(f"{name} has no mass{where}, so it gives no distribution")
+
+
+def check_no_nan(p: ArrayLike, name: str) -> None:
+    """Refuses a concrete NaN."""
+    if (concrete := _values_at_hand(p)) is not None and np.isnan(values := np.asarray(concrete)).any():
+        index = tuple(np.argwhere(np.isnan(values))[0])
+        raise ValueError(f"{name} must be finite, got nan{_at(index)}")
+
+
+def as_unit_interval(p: ArrayLike, name: str) -> Array:
+    """Probabilities of single events as an array of floats; refused outside [0, 1] where they are concrete."""
+    array = _as_floats(p, name, "", "probabilities")
+    if (concrete := _values_at_hand(p)) is not None:
+        values = np.asarray(concrete)
+        outside = values[(values < 0) | (values > 1)]
+        if outside.size:
+            raise ValueError(f"{name} must lie in [0, 1], got {outside[0]:g}")
+    return array
+
+
+def check_log_masses(values: ArrayLike, name: str) -> None:
+    """Refuses concrete numbers that are not the logarithms of distributions over the last axis; NaN passes."""
+    if (log := _values_at_hand(values)) is None:
+        return
+    with jax.ensure_compile_time_eval():
+        masses = np.exp(log) if isinstance(log, np.ndarray) else jnp.exp(log)
+    _, sums = _least_and_sums(masses, (-1,))
+    off = np.where(np.isnan(sums), 0, np.abs(sums - 1))
+    if np.any(off > max(mass_tolerance(log.dtype), 8 * float(jnp.finfo(log.dtype).eps))):
+        index = np.unravel_index(np.argmax(off), off.shape)
+        raise ValueError(
+            f"{name} must hold log-probabilities, but exp({name}) sums to {sums[index]:.6g}{_at(index)}, not 1: "
+            "take jax.nn.log_softmax of logits, jnp.log of probabilities"
+        )
+
+
+def mass_tolerance(dtype: Any) -> float:  # noqa: ANN401  (jax has no type for what it takes as a dtype)
+    """How far from one the sum of a distribution of this dtype may be.
+
+    Dividing by a sum in the same dtype leaves at most 3e-7 in float32 and 0.007 in bfloat16, for 2²⁴ cells too. Masses
+    that were computed in float32 and then widened are accepted as well, and one per cent is refused in every dtype.
+    """
+    return min(max(float(jnp.finfo(dtype).eps) ** 0.5, 1e-6), 0.009)
+
+
+def _values_at_hand(values: ArrayLike) -> Array | np.ndarray | None:
+    """The array, if this process can read its values: it is not being traced, and on no other host."""
+    if not isinstance(values, jax.Array):
+        return np.asarray(values)
+    return values if is_concrete(values) and values.is_fully_addressable else None
+
+
+def check_masses(p: ArrayLike, name: str, axes: tuple[int, ...], tolerance: float | None = None) -> None:
+    """Refuses concrete masses that are negative, or do not sum to one over ``axes``; NaN passes."""
+    if (p := _values_at_hand(p)) is None:
+        return
+    least, sums = _least_and_sums(p, axes)
+    tolerance = mass_tolerance(p.dtype) if tolerance is None else tolerance
+    if least >= 0 and np.all(np.abs(sums - 1) <= tolerance):
+        return
+    values = np.asarray(p).astype(np.float64)
+    if np.any(values < 0):
+        index = np.unravel_index(np.argmin(np.where(np.isnan(values), np.inf, values)), values.shape)
+        raise ValueError(
+            f"{name} must not be negative, got {values[index]:.6g}{_at(index)}: logits become probabilities by "
+            "jax.nn.softmax"
+        )
+    if np.any(np.isinf(values)):
+        raise ValueError(f"{name} must be finite, got inf{_at(np.argwhere(np.isinf(values))[0])}")
+    off = np.where(np.isnan(sums), 0, np.abs(sums - 1))
+    if np.any(off > tolerance):
+        index = np.unravel_index(np.argmax(off), off.shape)
+        digits = 6 if off[index] > 1e-5 else 10
+        raise ValueError(f"{name} sums to {sums[index]:.{digits}g}{_at(index)}, not 1: {_remedy(values, name, axes)}")
+
+
+_ON_HOST = 2**16  # masses; more of an array of JAX are summed by a compiled program, where they lie
+
+
+def _least_and_sums(p: Array | np.ndarray, axes: tuple[int, ...]) -> Any:  # noqa: ANN401  (numpy's scalars or arrays)
+    """The least mass, and the sums over ``axes``."""
+    if isinstance(p, np.ndarray) or (p.size < _ON_HOST and all(device.platform == "cpu" for device in p.devices())):
+        values = np.asarray(p)
+        return values.min(initial=np.inf), values.sum(axis=axes, dtype=np.float64)
+    with jax.ensure_compile_time_eval():  # a concrete array may be met while something else is traced
+        return jax.device_get(_device_least_and_sums(p, axes=axes))
+
+
+@jax.jit(static_argnames="axes")
+def _device_least_and_sums(p: Array, *, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    return jnp.min(p), jnp.sum(p, axis=axes, dtype=p.dtype if p.dtype.itemsize >= 4 else jnp.float32)
+
+
+def _at(index: Sequence[Any] | np.ndarray) -> str:
+    return f" at [{', '.join(map(str, index))}]" if len(index) else ""
+
+
+def _remedy(values: np.ndarray, name: str, axes: tuple[int, ...]) -> str:
+    """What to do about masses that do not sum to one."""
+    if len(axes) > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3):
+        return "its rows do, as p(y|x) does; isjax.joint_distribution multiplies them by a distribution of X"
+    if len(axes) > 1:
+        return "for counts use isjax.empirical_joint or isjax.normalise"
+    over = f", axis={axes[0]}" if values.ndim > 1 else ""
+    return f"isjax.normalise({name}{over}) divides by the sum"
 
 
 def as_reals(values: ArrayLike, name: str, *, axes: str = "") -> Array:
@@ -54,8 +198,8 @@ def as_reals(values: ArrayLike, name: str, *, axes: str = "") -> Array:
 
 
 def _as_floats(values: ArrayLike, name: str, axes: str, what: str) -> Array:
+    check_floating(values, name, what)
     array = jnp.asarray(values)
-    check_floating(array, name, what)
     names = axes.split()
     if array.ndim < len(names):
         raise ValueError(f"{name} must have shape [..., {', '.join(names)}], got shape {array.shape}")
@@ -67,13 +211,14 @@ def _as_floats(values: ArrayLike, name: str, axes: str, what: str) -> Array:
 
 def as_joint(joint: ArrayLike) -> Array:
     """One joint distribution of (X, Y), without batch axes."""
-    joint = as_probabilities(joint, "joint", axes="x y")
-    if joint.ndim != 2:
-        raise ValueError(f"joint must have shape [x, y], got shape {joint.shape}: map over a batch with jax.vmap")
-    return joint
+    array = as_probabilities(joint, "joint", axes="x y", over=0)
+    if array.ndim != 2:
+        raise ValueError(f"joint must have shape [x, y], got shape {array.shape}: map over a batch with jax.vmap")
+    check_masses(joint, "joint", (-2, -1))
+    return array
 
 
-def check_same_alphabet(p: Array, q: Array, axis: int | tuple[int, ...]) -> None:
+def check_same_alphabet(p: Array, q: Array, axis: Axis) -> None:
     """Refuses two distributions whose alphabets, the axes ``axis``, differ."""
     axes_p, axes_q = resolve_axes(axis, p, "axis"), resolve_axes(axis, q, "axis")
     if axes_p != axes_q:
@@ -106,9 +251,12 @@ def align_batches(**arrays: tuple[Array, int]) -> list[Array]:
     return [jnp.expand_dims(a, tuple(range(num_axes - a.ndim + alphabets))) for a, alphabets in arrays.values()]
 
 
-def resolve_axes(axis: int | tuple[int, ...], array: Array | np.ndarray, name: str) -> tuple[int, ...]:
+def resolve_axes(axis: Axis, array: Array | np.ndarray, name: str) -> tuple[int, ...]:
     """The axes in ``axis``, counted from the end; refuses axes that do not exist or are named twice."""
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if any(isinstance(i, bool) or not isinstance(i, int | np.integer) for i in axes):
+        raise TypeError(f"{name} must be an integer or a tuple of integers, got {axis!r}")
+    axes = tuple(int(i) for i in axes)
     outside = [i for i in axes if not -array.ndim <= i < array.ndim]
     if outside:
         raise ValueError(f"{name}={axis} is not an axis of an array of shape {array.shape}")
@@ -116,6 +264,24 @@ def resolve_axes(axis: int | tuple[int, ...], array: Array | np.ndarray, name: s
     if len(set(negative)) < len(negative) or not negative:
         raise ValueError(f"{name} must name each axis once and at least one, got {axis}")
     return negative
+
+
+def check_key(key: Any) -> None:  # noqa: ANN401
+    """Refuses anything but one key of ``jax.random.key``."""
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.ndim:
+            raise TypeError(
+                f"key must be a key of jax.random.key, got keys of shape {key.shape}: map over them with jax.vmap"
+            )
+        return
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        raise TypeError(f"key must be a key of jax.random.key, got {key}: use jax.random.key({key})")
+    if isinstance(key, np.ndarray | jax.Array):
+        raise TypeError(
+            f"key must be a key of jax.random.key, got an array of dtype {key.dtype} and shape {key.shape}: use "
+            "jax.random.key(seed), or jax.random.wrap_key_data for an old key"
+        )
+    raise TypeError(f"key must be a key of jax.random.key, got {_described(key)}: use jax.random.key(0)")
 
 
 def check_integer(value: int, name: str, *, at_least: int = 1) -> int:
@@ -170,6 +336,8 @@ def check_tolerance(value: float | None, default: float) -> float:
         return default
     if not is_concrete(value):
         raise TypeError("tolerance is being traced, but it must be a number")
+    if not _is_number(value):
+        raise TypeError(f"tolerance must be a number, got {value!r}")
     if not value >= 0:
         raise ValueError(f"tolerance must be at least 0, got {value}")
     return float(value)
@@ -177,14 +345,25 @@ def check_tolerance(value: float | None, default: float) -> float:
 
 def check_traceable_tolerance(value: ArrayLike | None) -> None:
     """Refuses a concrete tolerance that is below zero."""
+    if value is not None and not jnp.issubdtype(_dtype_of(value), jnp.number):
+        raise TypeError(f"tolerance must be a number, got {value!r}")
     if value is not None and is_concrete(value) and not np.all(np.asarray(value) >= 0):
         raise ValueError(f"tolerance must be at least 0, got {value}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether this is one concrete number."""
+    if isinstance(value, np.ndarray | jax.Array):
+        return value.ndim == 0 and is_concrete(value) and jnp.issubdtype(value.dtype, jnp.number)
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def check_order(value: float) -> float:
     """The order of an entropy or a divergence: a number that is at least zero."""
     if not is_concrete(value):
         raise TypeError("order is being traced, but it chooses a formula: give a number")
+    if not _is_number(value):
+        raise TypeError(f"order must be a number, got {value!r}")
     if not value >= 0:
         raise ValueError(f"order must be at least 0, got {value}")
     return float(value)
@@ -194,13 +373,15 @@ def check_base(base: float | None) -> float | None:
     """The base of a logarithm: a number greater than 1, or None for nats."""
     if base is None:
         return None
-    if not is_concrete(base) or isinstance(base, str) or not math.isfinite(base) or not base > 1:
+    if not _is_number(base) or not math.isfinite(base) or not base > 1:
         raise ValueError(f"base must be a number greater than 1 (None for nats, 2 for bits), got {base!r}")
     return float(base)
 
 
 def check_unit_interval(value: float, name: str) -> float:
     """A number in [0, 1]."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return float(value)
@@ -208,6 +389,8 @@ def check_unit_interval(value: float, name: str) -> float:
 
 def check_open_unit_interval(value: float, name: str) -> float:
     """A number in (0, 1)."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number between 0 and 1, got {value!r}")
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     return float(value)
@@ -288,7 +471,8 @@ class Rows:
 
 def is_deterministic(encoder: ArrayLike) -> bool:
     """Whether an encoder is given by codes (integers) rather than by rows."""
-    return jnp.issubdtype(jnp.result_type(encoder), jnp.integer)
+    dtype = _dtype_of(encoder)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.integer)
 
 
 def as_encoder(
@@ -308,8 +492,13 @@ def as_encoder(
       num_symbols: how many symbols there must be; any number if None.
       of: for the message, where that number comes from.
     """
+    if (dtype := _dtype_of(encoder)) is None:
+        raise TypeError(
+            f"{name} must hold integer codes or floating-point rows, got {_described(encoder)}: isjax.encode_labels "
+            "turns labels into codes"
+        )
     encoder = encoder if hasattr(encoder, "dtype") else np.asarray(encoder)
-    shape, dtype = np.shape(encoder), jnp.result_type(encoder)
+    shape = np.shape(encoder)
     is_codes = is_deterministic(encoder)
     if not is_codes and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must hold integer codes or floating-point rows, got dtype {dtype}")
@@ -322,7 +511,7 @@ def as_encoder(
     if not is_codes:
         if num_codes is not None and num_codes != shape[-1]:
             raise ValueError(f"num_codes={num_codes}, but {name} has rows over {shape[-1]} codes")
-        return Rows(jnp.asarray(encoder))
+        return Rows(as_probabilities(encoder, name, axes="x u", over=1))
     size = shape[-1] if num_codes is None else check_integer(num_codes, "num_codes")
     return Codes(as_codes(encoder, size, name), size)
 
@@ -350,27 +539,65 @@ def as_labels(values: ArrayLike, name: str) -> ArrayLike:
     return np.unique(values, return_inverse=True)[1].reshape(values.shape)
 
 
+def _dtype_of(values: object) -> Any:  # noqa: ANN401
+    """The dtype of an array or of nested lists of numbers; None for anything that JAX cannot compute with."""
+    if isinstance(values, jax.Array):
+        return None if jnp.issubdtype(values.dtype, jax.dtypes.extended) else values.dtype
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except Exception:  # whatever a stranger's __array__ raises, or lists of unequal lengths
+        return None
+    if array.dtype.kind not in "biufcV" or array.dtype.names:
+        return None
+    try:
+        return jnp.result_type(values) if hasattr(values, "dtype") else jnp.result_type(array)
+    except TypeError:
+        return None
+
+
+def _described(values: object) -> str:
+    """What a wrong argument is, in a few words."""
+    if isinstance(values, str | int | float | None):
+        return repr(values)
+    kind = f"{type(values).__name__}"
+    if isinstance(values, np.ndarray | jax.Array):
+        return f"an array of dtype {values.dtype}"
+    first = next((v for v in values if isinstance(v, str)), None) if isinstance(values, Sequence) else None
+    return f"a {kind} of strings, such as {first!r}" if first is not None else f"a {kind}"
+
+
 def check_floating(values: ArrayLike, name: str, what: str) -> None:
     """Refuses an array that does not hold floats."""
-    dtype = jnp.result_type(values)
+    dtype = _dtype_of(values)
+    if dtype is None:
+        raise TypeError(f"{name} must be an array of floating-point {what}, got {_described(values)}")
+    if jnp.issubdtype(dtype, jnp.integer) and what == "probabilities":
+        raise TypeError(
+            f"{name} must hold floating-point probabilities, got dtype {dtype}: for counts use isjax.normalise"
+        )
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must hold floating-point {what}, got dtype {dtype}")
 
 
 def check_integers(values: ArrayLike, name: str, what: str) -> None:
     """Refuses an array that does not hold integers."""
-    dtype = jnp.result_type(values)
+    dtype = _dtype_of(values)
+    if dtype is None:
+        raise TypeError(
+            f"{name} must be an array of integer {what}, got {_described(values)}: isjax.encode_labels turns "
+            "labels into integers"
+        )
     if not jnp.issubdtype(dtype, jnp.integer):
         raise TypeError(f"{name} must hold integer {what}, got dtype {dtype}")
 
 
 def as_joint_and_encoder(joint: ArrayLike, encoder: ArrayLike, num_codes: int | None) -> tuple[Array, Codes | Rows]:
     """A joint distribution of (X, Y) and an encoder of X, checked against each other."""
-    joint = as_probabilities(joint, "joint", axes="x y")
-    of = f"X has {joint.shape[-2]} symbols in joint of shape {joint.shape}"
-    checked = as_encoder(encoder, num_codes, num_symbols=joint.shape[-2], of=of)
-    broadcast_batch(joint=(joint, 2), encoder=(checked.array, checked.num_axes))
-    return joint, checked
+    array = as_probabilities(joint, "joint", axes="x y")
+    of = f"X has {array.shape[-2]} symbols in joint of shape {array.shape}"
+    checked = as_encoder(encoder, num_codes, num_symbols=array.shape[-2], of=of)
+    broadcast_batch(joint=(array, 2), encoder=(checked.array, checked.num_axes))
+    return array, checked
 
 
 def as_joint_and_codes(joint: ArrayLike, encoder: ArrayLike, num_codes: int | None) -> tuple[Array, Codes]:
@@ -413,9 +640,11 @@ def check_num_cells(sizes: tuple[int, ...], name: str) -> None:
 
 def as_counts(values: ArrayLike, name: str, *, axes: str) -> Array:
     """Counts ``[..., k]`` or ``[..., x, y]`` as floats: integers, not negative where they are concrete."""
-    dtype, shape = jnp.result_type(values), np.shape(values)
+    if (dtype := _dtype_of(values)) is None:
+        raise TypeError(f"{name} must be an array of integers, how often each symbol occurs, got {_described(values)}")
     if not jnp.issubdtype(dtype, jnp.integer):
         raise TypeError(f"{name} must hold integers, how often each symbol occurs, got dtype {dtype}")
+    shape = np.shape(values)
     num_axes = len(axes.split())
     if len(shape) < num_axes or 0 in shape[len(shape) - num_axes :]:
         needed = ", ".join(axes.split())

@@ -19,7 +19,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from isjax._typing import Array, ArrayLike, Axis, Real
+from isjax._typing import Array, ArrayLike, Real
 
 
 def in_base(nats: Array, base: float | None) -> Array:
@@ -44,7 +44,7 @@ def _safe_divide_jvp(
     return ratio, jnp.where(empty, 0, change) / jnp.where(empty, 1, denominator)
 
 
-def normalise(mass: Array, axis: Axis = -1) -> Array:
+def normalise(mass: Array, axis: int | tuple[int, ...] = -1) -> Array:
     """Rows of ``mass`` scaled to sum to one; a row with no mass is uniform."""
     total = jnp.sum(mass, axis=axis, keepdims=True)
     return safe_divide(mass, total, total.size / mass.size if mass.size else 0.0)
@@ -63,7 +63,7 @@ def distribution_function(steps: Array, top: ArrayLike) -> Array:
     return jnp.where(is_last, top, jnp.minimum(jnp.cumsum(steps, axis=-1, dtype=steps.dtype), top))
 
 
-def expectation(weights: Array, values: Array, axis: Axis | None = None) -> Array:
+def expectation(weights: Array, values: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     """Sum of ``weights * values``; a weight of zero gives zero whatever the value, infinite or NaN."""
     weights, values = jnp.broadcast_arrays(weights, values)
     empty = weights == 0
@@ -106,7 +106,7 @@ def _xlogx_jvp(order: float, primals: tuple[Array], tangents: tuple[Array]) -> t
 @jax.custom_jvp
 def cross_entropy_terms(p: Array, q: Array) -> Array:
     """``−p log q``: zero where p is, and plus infinity where only q is."""
-    return jnp.where(p == 0, 0, -p * jnp.log(jnp.where(p == 0, 1, q)))
+    return nan_where(jnp.isnan(q), jnp.where(p == 0, 0, -p * jnp.log(jnp.where(p == 0, 1, q))))
 
 
 cross_entropy_terms.defjvps(
@@ -132,20 +132,25 @@ def binary_entropy(p: Array) -> Array:
 def renyi_entropy(p: Array, order: float, axes: tuple[int, ...]) -> Array:
     """``log(Σ p^a)/(1 − a)``, and its limits at the orders 0, 1 (Shannon) and infinity."""
     if order == 0:
-        return jnp.log(jnp.sum(p != 0, axis=axes).astype(p.dtype))
+        return jnp.log(_support_size(p, axes))
     if order == 1:
         return 0 - jnp.sum(xlogx(p), axis=axes)
     if order == math.inf:
-        return -jnp.log(jnp.max(p, axis=axes))
+        return -jnp.log(jnp.max(nan_where(p < 0, p), axis=axes))
     if abs(order - 1) < 0.25:
         return jnp.log1p((order - 1) * jnp.sum(xlogx(p, order), axis=axes)) / (1 - order)
     return _log_power_sum(p, order, axes) / (1 - order)
 
 
+def _support_size(p: Array, axes: tuple[int, ...]) -> Array:
+    """Number of cells with mass; NaN if a cell holds NaN or a negative mass."""
+    return jnp.sum(nan_where(~(p >= 0), (p > 0).astype(p.dtype)), axis=axes)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _log_power_sum(p: Array, order: float, axes: tuple[int, ...]) -> Array:
     """``log Σ p^a``, in which no power underflows."""
-    return jax.nn.logsumexp(order * safe_log(p), axis=axes, where=p > 0)
+    return jax.nn.logsumexp(order * safe_log(p), axis=axes, where=p != 0)
 
 
 @_log_power_sum.defjvp
@@ -161,9 +166,9 @@ def _log_power_sum_jvp(
 def tsallis_entropy(p: Array, order: float, axes: tuple[int, ...]) -> Array:
     """``(1 − Σ p^a)/(a − 1)``, and its limits at the orders 0, 1 (Shannon) and infinity."""
     if order == 0:
-        return jnp.sum(p != 0, axis=axes).astype(p.dtype) - 1
+        return _support_size(p, axes) - 1
     if order == math.inf:
-        return jnp.sum(p * 0, axis=axes)
+        return 0 * _support_size(p, axes)
     return -jnp.sum(xlogx(p, order), axis=axes)
 
 
@@ -355,7 +360,7 @@ def renyi_divergence(p: Array, q: Array, order: float, axes: tuple[int, ...]) ->
         nats = jnp.max(jnp.where(p == 0, -jnp.inf, log_ratio(p, q, p - q)), axis=axes)
     else:
         nats = _renyi_nats(p, q, order, axes)
-    return jnp.maximum(nats, 0)
+    return nan_where(jnp.isnan(jnp.sum(p + q, axis=axes)), jnp.maximum(nats, 0))  # an empty cell hides the other's NaN
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -438,7 +443,8 @@ def _log_ratio_from_log(p: Array, log_q: Array) -> Array:
 def divergence_from_log(joint: Array, log_q: Array) -> Array:
     """Sum over rows of ``p(u) D(p(·|u) ‖ q(·|u))``, for a joint ``[..., u, y]`` and log q of the same shape."""
     divergences = jnp.sum(divergence_terms_from_log(rows_or_zero(joint), log_q), axis=-1)
-    return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
+    mean = expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
+    return nan_where(jnp.any(jnp.isnan(log_q), axis=(-2, -1)), mean)  # in a row without mass too
 
 
 def _divergence_from_log_joint(djoint: Array, _: Array, joint: Array, log_q: Array) -> Array:

@@ -1,5 +1,6 @@
 """Array types: one letter per alphabet, the same letter everywhere, batch axes in front."""
 
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Key, UInt
 from jaxtyping import Integer as Int  # signed or not
 
@@ -25,7 +26,7 @@ Joint = Float[ArrayLike, "*#batch x y"]
 Encoder = Int[ArrayLike, "*#batch x"] | Float[ArrayLike, "*#batch x u"]
 """Codes of the input symbols (integers), or rows p(u | x) (floats)."""
 
-Axis = int | tuple[int, ...]
+Axis = int | np.integer | tuple[int | np.integer, ...]
 """One axis or several."""
 
 Real = float | int

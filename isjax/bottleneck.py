@@ -240,6 +240,7 @@ def information_bottleneck(
       >>> [round(float(bottleneck.complexity), 3) for bottleneck in found]
       [0.0, 0.254, 0.693]
     """
+    _checks.check_key(key)
     joint, beta = _as_problem(joint, beta)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
@@ -308,6 +309,7 @@ def bottleneck_curve(
       >>> [round(float(relevance), 3) for relevance in curve.relevance]
       [0.0, 0.157, 0.368]
     """
+    _checks.check_key(key)
     joint, betas = _as_problem(joint, betas, name="betas", num_axes=1)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
@@ -429,6 +431,7 @@ def deterministic_information_bottleneck(
       >>> bool(found.encoder[0] == found.encoder[1]), round(float(found.complexity), 3), round(float(found.loss), 3)
       (True, 0.693, 0.0)
     """
+    _checks.check_key(key)
     joint, beta = _as_problem(joint, beta)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")

@@ -4,15 +4,15 @@ A distribution is an array of floats, a joint distribution of (X, Y) has shape `
 batch. Nothing is normalised or clipped implicitly; ``check_distribution`` raises unless an array is a distribution.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from isjax import _checks
+from isjax import _checks, _numerics
 from isjax._checks import Codes, Rows
-from isjax._numerics import distribution_function, nan_where, normalise
+from isjax._numerics import distribution_function, nan_where
 from isjax._typing import Array, ArrayLike, Axis, Encoder, Float, Int, Joint, Key, UInt
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "joint_distribution",
     "marginal_x",
     "marginal_y",
+    "normalise",
     "product_distribution",
     "pushforward",
     "sample",
@@ -113,7 +114,7 @@ def conditional_x_given_y(joint: Joint) -> Float[Array, "*batch x y"]:
 
 @jax.jit(inline=True, static_argnames="axis")
 def _conditional(joint: Array, *, axis: int) -> Array:
-    return normalise(joint, axis=axis)
+    return _numerics.normalise(joint, axis=axis)
 
 
 def joint_distribution(
@@ -136,7 +137,7 @@ def joint_distribution(
       [[0.5, 0.0], [0.25, 0.25]]
     """
     p_x = _checks.as_probabilities(p_x, "p_x", axes="x")
-    channel = _checks.as_probabilities(p_y_given_x, "p_y_given_x", axes="x y")
+    channel = _checks.as_probabilities(p_y_given_x, "p_y_given_x", axes="x y", over=1)
     if p_x.shape[-1] != channel.shape[-2]:
         raise ValueError(f"p_y_given_x has {channel.shape[-2]} rows, but X has {p_x.shape[-1]} symbols in p_x")
     _checks.broadcast_batch(p_x=(p_x, 1), p_y_given_x=(channel, 2))
@@ -264,7 +265,7 @@ def _empirical_joint(x: Array, y: Array, weights: Array | None, *, shape: tuple[
     samples = _checks.align_batches(x=(x, 1), y=(y, 1), weights=(ones, 1))
     mass, outside = jnp.vectorize(count, signature="(n),(n),(n)->(x,y),()")(*samples)
     mass = mass.astype(float) if weights is None else mass
-    return nan_where(outside[..., None, None], normalise(mass, axis=(-2, -1)))
+    return nan_where(outside[..., None, None], _numerics.normalise(mass, axis=(-2, -1)))
 
 
 class Draws(NamedTuple):
@@ -297,6 +298,7 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
       >>> x.shape, bool((x == y).all())
       ((6,), True)
     """
+    _checks.check_key(key)
     joint = _checks.as_joint(joint)
     return _sample(key, joint, num_samples=_checks.check_integer(num_samples, "num_samples", at_least=0))
 
@@ -305,7 +307,7 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
 def _sample(key: Array, joint: Array, *, num_samples: int) -> Draws:
     key_x, key_y = jax.random.split(key)
     x = jnp.searchsorted(_thresholds(jnp.sum(joint, axis=-1)), _uniform(key_x, num_samples, joint.dtype), side="right")
-    rows = _thresholds(normalise(joint, axis=-1))[x]
+    rows = _thresholds(_numerics.normalise(joint, axis=-1))[x]
     y = jnp.sum(rows <= _uniform(key_y, num_samples, joint.dtype)[:, None], axis=-1)
     return Draws(x.astype(int), y.astype(int))
 
@@ -330,12 +332,48 @@ def _uniform(key: Array, num_samples: int, dtype: jnp.dtype) -> UInt[Array, "n"]
     return jax.random.bits(key, (num_samples,), _unsigned(dtype)) >> 1
 
 
-def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis = -1, name: str = "p") -> None:
+def normalise(counts_or_mass: ArrayLike, *, axis: Axis | None = None) -> Float[Array, "..."]:
+    r"""Distributions from counts, or from masses that do not sum to one.
+
+    .. math:: p_i = m_i / \sum_j m_j
+
+    Args:
+      counts_or_mass: counts (integers of any dtype) or masses (floats), not negative, any shape.
+      axis: the alphabet's axis or axes, batch axes elsewhere; all axes are the alphabet if None.
+
+    Returns:
+      The shape of ``counts_or_mass``; counts give the default float type. Traced masses that sum to zero give a uniform
+      distribution.
+
+    Raises:
+      ValueError: if a concrete mass is negative or infinite, or concrete masses sum to zero.
+
+    Examples:
+      >>> import isjax, numpy as np
+      >>> counts = np.array([[2, 0], [1, 1]])
+      >>> isjax.normalise(counts).tolist()
+      [[0.5, 0.0], [0.25, 0.25]]
+      >>> isjax.normalise(counts, axis=-1).tolist()
+      [[1.0, 0.0], [0.5, 0.5]]
+    """
+    mass = _checks.as_mass(counts_or_mass, "counts_or_mass")
+    axes = tuple(range(-mass.ndim, 0)) if axis is None else _checks.resolve_axes(axis, mass, "axis")
+    _checks.check_some_mass(counts_or_mass, "counts_or_mass", axes)
+    return _normalise(mass, axes=axes)
+
+
+@jax.jit(inline=True, static_argnames="axes")
+def _normalise(mass: Array, *, axes: tuple[int, ...]) -> Array:
+    return _numerics.normalise(mass, axis=axes)
+
+
+def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis | None = None, name: str = "p") -> None:
     """Raises unless the values are a distribution: finite, not negative, with a sum of one.
 
     Args:
-      p: the values, a distribution over ``axis``, batch axes elsewhere; any shape.
-      axis: the alphabet's axis or axes.
+      p: the values, any shape: a distribution, or a joint distribution of any number of variables.
+      axis: the alphabet's axis or axes, batch axes elsewhere, such as −1 for rows p(y | x); all axes are the alphabet
+        if None.
       name: the name of the argument in the error message.
 
     Raises:
@@ -345,26 +383,17 @@ def check_distribution(p: Float[ArrayLike, "..."], *, axis: Axis = -1, name: str
 
     Examples:
       >>> import isjax, jax.numpy as jnp
-      >>> isjax.check_distribution(jnp.array([0.5, 0.5]))
+      >>> isjax.check_distribution(jnp.array([[0.5, 0.0], [0.25, 0.25]]))
+      >>> isjax.check_distribution(jnp.array([[0.5, 0.5], [0.25, 0.75]]), axis=-1)
       >>> isjax.check_distribution(jnp.array([0.5, 0.6]), name="p_x")
       Traceback (most recent call last):
       ...
-      ValueError: p_x must sum to one over axis -1, got a sum of 1.1
+      ValueError: p_x sums to 1.1, not 1: isjax.normalise(p_x) divides by the sum
     """
     if not _checks.is_concrete(p):
         raise TypeError(f"{name} is being traced: check_distribution needs values, so call it outside jit and vmap")
-    array = np.asarray(p)
-    _checks.check_floating(array, name, "probabilities")
-    axes = _checks.resolve_axes(axis, array, "axis")
-    values = array.astype(np.float64)
-    if not np.all(np.isfinite(values)):
-        raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
-    if np.any(values < 0):
-        raise ValueError(f"{name} must not be negative, got {values.min():.6g}")
-    sums = values.sum(axis=axes)
-    num_cells = values.size // max(sums.size, 1)
-    off = np.abs(sums - 1) > jnp.finfo(jnp.result_type(array)).eps * (32 + num_cells**0.5)
-    if np.any(off):
-        raise ValueError(
-            f"{name} must sum to one over axis {axis}, got a sum of {np.ravel(sums)[np.ravel(off)][0]:.6g}"
-        )
+    array, axes = _checks.as_distribution(p, name, axis)
+    _checks.check_no_nan(p, name)
+    num_cells = math.prod(array.shape[i] for i in axes)
+    rounding = float(jnp.finfo(array.dtype).eps) * (32 + num_cells**0.5)
+    _checks.check_masses(array, name, axes, min(rounding, _checks.mass_tolerance(array.dtype)))

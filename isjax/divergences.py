@@ -23,9 +23,13 @@ __all__ = [
 
 def _as_pair(p: ArrayLike, q: ArrayLike, axis: Axis) -> tuple[Array, Array, tuple[int, ...]]:
     """Two distributions over one alphabet, and its axes."""
-    p, q = _checks.as_probabilities(p, "p"), _checks.as_probabilities(q, "q")
+    given = {"p": p, "q": q}
+    p, q = (_checks.as_probabilities(values, name, over=0) for name, values in given.items())
     _checks.check_same_alphabet(p, q, axis)
-    return p, q, _checks.resolve_axes(axis, p, "axis")
+    axes = _checks.resolve_axes(axis, p, "axis")
+    for name, values in given.items():
+        _checks.check_masses(values, name, axes)
+    return p, q, axes
 
 
 def cross_entropy(

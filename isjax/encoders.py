@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,12 @@ from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key, Rea
 
 __all__ = [
     "CompactCodes",
+    "EncodedLabels",
     "activation_codes",
     "compact_codes",
     "compose_encoders",
     "coordinate_encoder",
+    "encode_labels",
     "encoder_kernel",
     "minimal_sufficient_encoder",
     "orbit_encoder",
@@ -162,6 +164,51 @@ def _first_appearance(order: Int[Array, "x"], is_new: Array) -> tuple[Int[Array,
     return (jnp.cumsum(is_first) - 1)[first_of].astype(int), jnp.sum(is_first)
 
 
+class EncodedLabels(NamedTuple):
+    """Symbols of labels."""
+
+    symbols: Int[Array, "*n"]
+    """0 … number of labels − 1, in the sorted order of the labels."""
+    labels: tuple[Any, ...]
+    """The label of each symbol."""
+
+
+def encode_labels(labels: Sequence[Any] | np.ndarray) -> EncodedLabels:
+    """Integers for labels of any sortable type, such as strings, as the other functions take them.
+
+    Args:
+      labels: a list, or an array, of labels, such as the rows of a column.
+
+    Returns:
+      ``EncodedLabels(symbols, labels)``: integers of the shape of ``labels``, and the label of each of them.
+
+    Raises:
+      TypeError: if the labels cannot be sorted.
+      ValueError: if there are none, or one is NaN.
+
+    Examples:
+      >>> import isjax
+      >>> symbols, labels = isjax.encode_labels(["red", "blue", "red"])
+      >>> symbols.tolist(), labels
+      ([1, 0, 1], ('blue', 'red'))
+    """
+    values = np.asarray(labels)
+    if values.dtype.kind not in "biufUSO" or values.ndim == 0:
+        raise TypeError(f"labels must be a list or an array of labels, got {type(labels).__name__}")
+    if not values.size:
+        raise ValueError("labels must hold at least one label, got none")
+    if values.dtype.kind == "O" and len({type(value) for value in values.ravel()}) > 1:
+        types = sorted({type(value).__name__ for value in values.ravel()})
+        raise TypeError(f"labels must be of one type, got {', '.join(types)}")
+    if (values != values).any():
+        raise ValueError("labels must not be NaN: drop these rows, or give them a label of their own")
+    try:
+        distinct, symbols = np.unique(values, return_inverse=True)
+    except TypeError as error:
+        raise TypeError(f"labels must be sortable: {error}") from None
+    return EncodedLabels(jnp.asarray(symbols.reshape(values.shape), int), tuple(distinct.tolist()))
+
+
 # --- encoders of structured alphabets -----------------------------------------------------------------------------
 
 
@@ -279,6 +326,7 @@ def random_encoder(key: Key[Array, ""], num_symbols: int, num_codes: int) -> Int
       >>> sorted(isjax.random_encoder(jax.random.key(0), 6, 3).tolist())
       [0, 0, 1, 1, 2, 2]
     """
+    _checks.check_key(key)
     num_symbols = _checks.check_integer(num_symbols, "num_symbols")
     num_codes = _checks.check_integer(num_codes, "num_codes")
     if num_codes > num_symbols:
@@ -305,7 +353,8 @@ def minimal_sufficient_encoder(joint: Joint, *, tolerance: Real | None = None) -
 
     Posteriors further apart than the tolerance in total variation never share a code. Those equal up to an eighth of
     it share one, unless a chain of such pairs links two that are further apart than the tolerance. Symbols without mass
-    get the code of the first symbol that has some. Takes O(x log x) steps for each symbol of Y.
+    get the code of the first symbol that has some. If the joint holds NaN, all codes are −1. Takes O(x log x) steps for
+    each symbol of Y.
 
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
@@ -340,7 +389,7 @@ def _minimal_sufficient_encoder(joint: Array, tolerance: ArrayLike) -> Array:
         labels = _groups(rows_or_zero(joint), tolerance / joint.shape[-1], tolerance)
         has_mass = jnp.sum(joint, axis=-1) > 0
         labels = jnp.where(has_mass[:, None], labels, labels[jnp.argmax(has_mass)])
-        return _codes_of_rows(labels)
+        return jnp.where(jnp.isnan(jnp.sum(joint)), -1, _codes_of_rows(labels))
 
     return jnp.vectorize(one, signature="(x,y)->(x)")(joint)
 

@@ -32,8 +32,7 @@ def entropy(p: Float[ArrayLike, "..."], *, axis: Axis = -1, base: Real | None = 
       >>> float(isjax.entropy(jnp.array([0.5, 0.25, 0.25, 0.0]), base=2))
       1.5
     """
-    p = _checks.as_probabilities(p, "p")
-    axes = _checks.resolve_axes(axis, p, "axis")
+    p, axes = _checks.as_distribution(p, "p", axis)
     return _renyi_entropy(p, order=1.0, axes=axes, base=_checks.check_base(base))
 
 
@@ -57,7 +56,7 @@ def binary_entropy(p: Float[ArrayLike, "*batch"], *, base: Real | None = None) -
       >>> isjax.binary_entropy(jnp.array([0.0, 0.5, 1.0]), base=2).tolist()
       [0.0, 1.0, 0.0]
     """
-    return _binary_entropy(_checks.as_probabilities(p, "p"), base=_checks.check_base(base))
+    return _binary_entropy(_checks.as_unit_interval(p, "p"), base=_checks.check_base(base))
 
 
 @jax.jit(inline=True, static_argnames="base")
@@ -96,9 +95,8 @@ def renyi_entropy(
       >>> [round(float(isjax.renyi_entropy(p, order, base=2)), 3) for order in (0, 1, 2, jnp.inf)]
       [1.585, 1.5, 1.415, 1.0]
     """
-    p, order = _checks.as_probabilities(p, "p"), _checks.check_order(order)
-    axes = _checks.resolve_axes(axis, p, "axis")
-    return _renyi_entropy(p, order=order, axes=axes, base=_checks.check_base(base))
+    p, axes = _checks.as_distribution(p, "p", axis)
+    return _renyi_entropy(p, order=_checks.check_order(order), axes=axes, base=_checks.check_base(base))
 
 
 @jax.jit(inline=True, static_argnames=("order", "axes", "base"))
@@ -132,8 +130,8 @@ def tsallis_entropy(p: Float[ArrayLike, "..."], order: Real, *, axis: Axis = -1)
       >>> float(isjax.tsallis_entropy(jnp.array([0.5, 0.5]), 2))
       0.5
     """
-    p, order = _checks.as_probabilities(p, "p"), _checks.check_order(order)
-    return _tsallis_entropy(p, order=order, axes=_checks.resolve_axes(axis, p, "axis"))
+    p, axes = _checks.as_distribution(p, "p", axis)
+    return _tsallis_entropy(p, order=_checks.check_order(order), axes=axes)
 
 
 @jax.jit(inline=True, static_argnames=("order", "axes"))

@@ -120,12 +120,13 @@ def _conditional_mutual_information(joint: Array, *, base: float | None) -> Arra
 
 def _as_variables(joint: ArrayLike) -> Array:
     """A joint distribution whose every axis is a variable."""
-    joint = _checks.as_probabilities(joint, "joint")
-    if joint.ndim < 2:
-        raise ValueError(f"joint must have an axis for each of two or more variables, got shape {joint.shape}")
-    if joint.size == 0:
-        raise ValueError(f"joint has a variable with an empty alphabet: shape {joint.shape}")
-    return joint
+    array = _checks.as_probabilities(joint, "joint", over=0)
+    if array.ndim < 2:
+        raise ValueError(f"joint must have an axis for each of two or more variables, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"joint has a variable with an empty alphabet: shape {array.shape}")
+    _checks.check_masses(joint, "joint", tuple(range(-array.ndim, 0)))
+    return array
 
 
 def _group(joint: Array, *cuts: int) -> Array:

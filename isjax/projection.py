@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes
@@ -283,7 +284,7 @@ def iterative_proportional_fitting(
       >>> [[round(cell, 4) for cell in row] for row in fitted.distribution.tolist()]
       [[0.4826, 0.0174], [0.3174, 0.1826]]
     """
-    reference = _checks.as_probabilities(reference, "reference")
+    reference = _checks.as_probabilities(reference, "reference", over=np.ndim(reference))
     if len(marginals) != len(axes) or not marginals:
         raise ValueError(f"marginals and axes must have one length, at least 1, got {len(marginals)} and {len(axes)}")
     pairs = [_as_marginal(reference, *pair, i) for i, pair in enumerate(zip(marginals, axes, strict=True))]
@@ -297,7 +298,7 @@ def _as_marginal(
     reference: Array, marginal: ArrayLike, axes: int | tuple[int, ...], i: int
 ) -> tuple[Array, tuple[int, ...]]:
     """A marginal, and the axes of the reference that it is of, counted from the end."""
-    marginal = _checks.as_probabilities(marginal, f"marginals[{i}]")
+    marginal = _checks.as_probabilities(marginal, f"marginals[{i}]", over=np.ndim(marginal))
     kept = _checks.resolve_axes(axes, reference, f"axes[{i}]")
     sizes = tuple(reference.shape[axis] for axis in kept)
     if marginal.shape != sizes:

@@ -185,6 +185,7 @@ def kl_means_quantizer(
       >>> bool(found.codes[0] == found.codes[2]), round(float(found.loss), 3), bool(found.is_global)
       (True, 0.075, False)
     """
+    _checks.check_key(key)
     joint = _checks.as_joint(joint)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
@@ -266,6 +267,7 @@ def quantizers_up_to(
       >>> [round(float(loss), 3) for loss in found.loss]
       [0.443, 0.075, 0.037, 0.0]
     """
+    _checks.check_key(key)
     joint = _checks.as_joint(joint)
     num_codes = min(_checks.check_integer(num_codes, "num_codes"), joint.shape[0])
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")

@@ -21,7 +21,7 @@ import numpy as np
 from isjax import _checks
 from isjax._checks import Codes
 from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
-from isjax.distributions import check_distribution, marginal_x, marginal_y
+from isjax.distributions import marginal_x, marginal_y
 from isjax.encoders import compact_codes, orbit_encoder
 from isjax.entropies import conditional_entropy, entropy
 from isjax.informations import mutual_information
@@ -172,7 +172,6 @@ def _source(
         given = _checks.as_probabilities(input_distribution, "input_distribution", axes="x")
         if given.shape != (num_symbols,):
             raise ValueError(f"input_distribution must have shape ({num_symbols},), got {given.shape}")
-        check_distribution(given, name="input_distribution")
         p_x = np.asarray(given)
     labels = _draw_labels(key, np.unique(codes[p_x > 0]), merged, num_classes)
     channel = (1 - discrimination) / num_classes + discrimination * np.eye(num_classes, dtype=dtype)[labels]
@@ -273,6 +272,7 @@ def sparse_source(
       >>> source.joint.shape, round(float(source.mutual_information / jnp.log(2)), 3)
       ((64, 4), 2.0)
     """
+    _checks.check_key(key)
     d = _checks.check_integer(num_inputs, "num_inputs")
     k = _checks.check_integer(num_relevant, "num_relevant")
     a = _checks.check_integer(alphabet_size, "alphabet_size", at_least=2)
@@ -337,6 +337,7 @@ def invariant_source(
       >>> source.joint.shape, int(source.codes.max()) + 1
       ((16, 3), 6)
     """
+    _checks.check_key(key)
     _check_num_symbols(2, _checks.check_integer(length, "length"), "2**length")
     _checks.check_one_of(group, "group", ("cyclic", "symmetric"))
     sizes = (2,) * length
@@ -398,6 +399,7 @@ def robust_source(
       >>> source.joint.shape, bool(source.codes[0b0000000] == source.codes[0b0010000])
       ((128, 2), True)
     """
+    _checks.check_key(key)
     bits = _coordinates((2,) * 7)
     positions = np.arange(1, 8)
     syndrome = np.bitwise_xor.reduce(bits * positions, axis=1)  # the position of the flipped bit, or 0
@@ -461,6 +463,7 @@ def digital_source(
       >>> source.joint.shape, int(source.codes.max()) + 1, source.features.shape
       ((64, 4), 5, (64, 16))
     """
+    _checks.check_key(key)
     sizes = tuple(_checks.check_integer(size, "grid") for size in (grid if isinstance(grid, tuple) else (grid, grid)))
     if len(sizes) != 2:
         raise ValueError(f"grid must be one number or (rows, columns), got {grid}")

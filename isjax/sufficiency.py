@@ -214,7 +214,7 @@ def functional_representation(kernel: Float[ArrayLike, "*batch u y"]) -> Functio
       >>> noise.tolist(), outcome.tolist()
       ([0.25, 0.25, 0.5], [[0, 0], [0, 1], [1, 1]])
     """
-    return _functional_representation(_checks.as_probabilities(kernel, "kernel", axes="u y"))
+    return _functional_representation(_checks.as_probabilities(kernel, "kernel", axes="u y", over=1))
 
 
 @jax.jit(inline=True)
@@ -286,7 +286,7 @@ def risk_decomposition(
       [0.0, 0.0, 1.0, 1.0]
     """
     joint = _checks.as_probabilities(joint, "joint", axes="x y")
-    log_decoder = _checks.as_reals(log_decoder, "log_decoder", axes="u y")
+    given_log_decoder, log_decoder = log_decoder, _checks.as_reals(log_decoder, "log_decoder", axes="u y")
     num_codes, num_classes = log_decoder.shape[-2:]
     if num_classes != joint.shape[-1]:
         raise ValueError(f"log_decoder has {num_classes} columns, but Y has {joint.shape[-1]} symbols in joint")
@@ -301,6 +301,7 @@ def risk_decomposition(
             raise ValueError(f"log_decoder has {num_codes} rows, but encoder has {checked.num_codes} codes")
         _checks.broadcast_batch(encoder=(checked.array, checked.num_axes), log_decoder=(log_decoder, 2))
     _checks.broadcast_batch(joint=(joint, 2), log_decoder=(log_decoder, 2))
+    _checks.check_log_masses(given_log_decoder, "log_decoder")
     return _risk_decomposition(joint, log_decoder, checked, base=_checks.check_base(base))
 
 

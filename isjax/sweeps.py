@@ -275,6 +275,7 @@ def sweep(
       >>> result.excess_risk.shape, result.best_excess_risk.shape
       ((2, 1, 1, 1, 2, 2, 3), (2, 1, 1, 2, 2))
     """
+    _checks.check_key(key)
     return _sweep(key, _as_problems(problems), spec, mesh=_all_devices() if mesh is None else mesh)
 
 
@@ -309,6 +310,7 @@ def compile_sweep(
       >>> program().steps.shape
       (1, 1, 1, 1, 1, 2, 3)
     """
+    _checks.check_key(key)
     arguments = key, _as_problems(problems), spec
     program = _sweep.lower(*arguments, mesh=_all_devices() if mesh is None else mesh).compile()
     return partial(program, *arguments)

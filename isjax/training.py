@@ -170,6 +170,7 @@ def train(
       >>> trace.steps.tolist(), bool(trace.risk.excess_risk[-1] < 0.5 * trace.risk.excess_risk[0])
       ([1, 6, 34, 200], True)
     """
+    _checks.check_key(key)
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
     problem = Problem(*_checks.as_problem_arrays(*problem))

@@ -11,7 +11,13 @@ from benchmarks.calls import CALLS
 from tests.helpers import equations, public_names
 
 PACKAGE = pathlib.Path(isjax.__file__).parent
-COMPUTE_NO_ARRAYS = {"check_distribution", "configure_cpu", "coordinate_encoder", "module_activations"} | {
+COMPUTE_NO_ARRAYS = {
+    "check_distribution",
+    "encode_labels",
+    "configure_cpu",
+    "coordinate_encoder",
+    "module_activations",
+} | {
     "MLP32",
     "MLP256",
     "MLP1024",

@@ -179,7 +179,10 @@ def test_binary_entropy_up_to_its_ends(dtype):
     np.testing.assert_allclose(isjax.binary_entropy(p), expected, **close(dtype, 4))
     slopes = jax.vmap(jax.grad(isjax.binary_entropy))(p)
     np.testing.assert_allclose(slopes, [1, 30 * math.log(10), math.log(3), 0, -1], **close(dtype, 16))
-    assert np.isnan(isjax.binary_entropy(jnp.array([-0.1, 1.1], dtype))).all()
+    outside = jnp.array([-0.1, 1.1], dtype)
+    assert np.isnan(jitted(isjax.binary_entropy)(outside)).all()
+    with pytest.raises(ValueError, match=r"^p must lie in \[0, 1\], got -0.1$"):
+        isjax.binary_entropy(outside)
 
 
 # --- float32 ------------------------------------------------------------------------------------------------------

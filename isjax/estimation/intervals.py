@@ -84,6 +84,7 @@ def bootstrap(
       >>> bool(interval.low <= jnp.log(2)), bool(jnp.log(2) <= interval.high)
       (True, True)
     """
+    _checks.check_key(key)
     num_resamples = _checks.check_integer(num_resamples, "num_resamples", at_least=2)
     confidence = _checks.check_open_unit_interval(confidence, "confidence")
     data = jax.tree.map(jnp.asarray, data)

@@ -253,6 +253,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
       >>> found.information.plug_in, found.encoders[0].loss.plug_in, found.encoders[0].permutation_p_value
       (1.0, 1.0, 0.002)
     """
+    _checks.check_key(key)
     of_resampling, *of_permuting = _generator(key).spawn(1 + len(spec.encoders))
     spec = spec.with_inputs(columns)
     names = tuple(dict.fromkeys((*spec.inputs, spec.target, *spec.encoders)))

@@ -100,6 +100,7 @@ def sufficiency_test(
       >>> [round(float(value), 3) for value in result]
       [554.518, 2.0, 0.0, 0.01]
     """
+    _checks.check_key(key)
     samples, sizes = check_samples(x, y, u, shape)
     num_permutations = _checks.check_integer(num_permutations, "num_permutations")
     batched = [sample.shape for sample in samples if sample.ndim > 1]

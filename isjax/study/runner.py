@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from isjax import _checks
 from isjax._typing import Array, Key
 from isjax.distributions import check_distribution
 from isjax.sources import Problem
@@ -116,6 +117,7 @@ def run(
       >>> study.best_excess_risk.sel(source="sparse", encoder="biased", network="8").mean("seed").shape
       (1, 2)
     """
+    _checks.check_key(key)
     if resume and output is None:
         raise ValueError("resume=True needs output, the file of the study to continue")
     if executor is not None and jax.process_count() > 1:

@@ -29,7 +29,7 @@ SPARSE = {"num_inputs": 4, "num_relevant": 2, "num_classes": 4, "discrimination"
         ({"num_classes": 1}, ValueError, "num_classes must be at least 2, got 1"),
         ({"num_classes": 5}, ValueError, "num_classes=5, but there are only 4 codes to label"),
         ({"alphabet_size": 1}, ValueError, "alphabet_size must be at least 2, got 1"),
-        ({"input_distribution": np.ones(16)}, ValueError, "input_distribution must sum to one .* got a sum of 16"),
+        ({"input_distribution": np.ones(16)}, ValueError, "input_distribution sums to 16, not 1: isjax.normalise"),
         ({"input_distribution": np.ones(8) / 8}, ValueError, r"input_distribution must have shape \(16,\), got \(8,\)"),
         ({"input_distribution": np.eye(16)[0]}, ValueError, "no labels in 1000 draws"),
     ],

@@ -9,7 +9,12 @@ import isjax
 from isjax import _checks
 from tests.helpers import refused
 
-P, JOINT, TRIPLE = np.full(4, 0.25, "f4"), np.full((3, 2), 1 / 6, "f4"), np.full((2, 2, 2), 1 / 8, "f4")
+P, P_X, JOINT, TRIPLE = (
+    np.full(4, 0.25, "f4"),
+    np.full(3, 1 / 3, "f4"),
+    np.full((3, 2), 1 / 6, "f4"),
+    np.full((2, 2, 2), 1 / 8, "f4"),
+)
 CODES, ROWS = np.array([0, 1, 1]), np.full((3, 2), 0.5, "f4")
 KEY = jax.random.key(0)
 LOG_Q = np.log(np.full((2, 2), 0.5, "f4"))
@@ -21,7 +26,7 @@ RIGHT = {
     "marginal_y": {"joint": JOINT},
     "conditional_y_given_x": {"joint": JOINT},
     "conditional_x_given_y": {"joint": JOINT},
-    "joint_distribution": {"p_x": P[:3], "p_y_given_x": ROWS},
+    "joint_distribution": {"p_x": P_X, "p_y_given_x": ROWS},
     "product_distribution": {"p_x": P, "p_y": P},
     "pushforward": {"joint": JOINT, "encoder": CODES},
     "sample": {"key": KEY, "joint": JOINT, "num_samples": 3},
@@ -95,7 +100,8 @@ def test_concrete_values_are_checked_under_jit_too():
 def test_probabilities_that_are_no_floats(name, argument, dtype):
     got = jnp.asarray(np.zeros(1, dtype)).dtype
     what = "numbers" if argument == "log_decoder" else "probabilities"
-    message = f"{argument} must hold floating-point {what}, got dtype {got}"
+    counts = ": for counts use isjax.normalise" if got == jnp.asarray(1).dtype and what == "probabilities" else ""
+    message = f"{argument} must hold floating-point {what}, got dtype {got}{counts}"
     refused(TypeError, message, call, name, **{argument: np.zeros_like(RIGHT[name][argument], dtype)})
 
 
@@ -106,7 +112,14 @@ def test_too_few_axes(name, argument):
         if name == "binary_entropy":
             assert call(name, p=np.float32(0.5)).shape == ()
             return
-        refused(ValueError, "axis=-1 is not an axis of an array of shape ()", call, name, **{argument: right[0]})
+        refused(
+            ValueError,
+            "axis=-1 is not an axis of an array of shape ()",
+            call,
+            name,
+            **{argument: np.float32(1)},
+            axis=-1,
+        )
     elif name in OF_VARIABLES:
         message = "joint must have an axis for each of two or more variables, got shape (2,)"
         refused(ValueError, message, call, name, joint=right[0, 0])
@@ -178,7 +191,7 @@ def test_rows_of_a_channel():
     message = "p_y_given_x has 2 rows, but X has 3 symbols in p_x"
     refused(ValueError, message, call, "joint_distribution", p_y_given_x=ROWS[:2])
     message = "batch axes must broadcast, got (2,) in p_x and (3,) in p_y"
-    refused(ValueError, message, call, "product_distribution", p_x=np.ones((2, 4), "f4"), p_y=np.ones((3, 4), "f4"))
+    refused(ValueError, message, call, "product_distribution", p_x=np.stack([P] * 2), p_y=np.stack([P] * 3))
 
 
 @pytest.mark.parametrize("name", [*WITH_CODES, "risk_decomposition"])
@@ -188,7 +201,7 @@ def test_encoders(name):
     refused(ValueError, message, call, name, encoder=np.full((4, 2), 0.5, "f4"))
     refused(ValueError, "encoder must have shape [..., x], got shape ()", call, name, encoder=np.array(0))
     message = "encoder of floats must have shape [..., x, u], got shape (3,)"
-    refused(ValueError, message, call, name, encoder=P[:3])
+    refused(ValueError, message, call, name, encoder=P_X)
     message = "encoder must hold integer codes or floating-point rows, got dtype bool"
     refused(TypeError, message, call, name, encoder=np.array([True, False, True]))
     batches = {"joint": np.stack([JOINT, JOINT]), "encoder": np.stack([CODES] * 3)}
@@ -334,12 +347,15 @@ def test_empirical_joint(changed, error, message):
 @pytest.mark.parametrize(
     ("p", "message"),
     [
-        (np.array([0.5, 0.6], "f4"), "p_x must sum to one over axis -1, got a sum of 1.1"),
+        (np.array([0.5, 0.6], "f4"), "p_x sums to 1.1, not 1: isjax.normalise(p_x) divides by the sum"),
         (np.array([1.5, -0.5], "f4"), "p_x must not be negative, got -0.5"),
         (np.array([0.5, np.nan], "f4"), "p_x must be finite, got nan"),
-        (np.array([0.5, np.inf], "f4"), "p_x must be finite, got inf"),
-        (np.array([[0.5, 0.5], [0.5, 0.4]], "f4"), "p_x must sum to one over axis -1, got a sum of 0.9"),
-        (np.zeros((2, 0), "f4"), "p_x must sum to one over axis -1, got a sum of 0"),
+        (np.array([0.5, np.inf], "f4"), "p_x must be finite, got inf at [1]"),
+        (
+            np.array([[0.5, 0.5], [0.5, 0.4]], "f4"),
+            "p_x sums to 1.9, not 1: for counts use isjax.empirical_joint or isjax.normalise",
+        ),
+        (np.zeros((2, 0), "f4"), "p_x sums to 0, not 1: for counts use isjax.empirical_joint or isjax.normalise"),
     ],
 )
 def test_check_distribution(p, message):
