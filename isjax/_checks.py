@@ -19,7 +19,14 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
-from isjax._numerics import information, information_through, nan_where, normalise
+from isjax._numerics import (
+    information,
+    information_through,
+    nan_where,
+    normalise,
+    sum_by_label,
+    sum_of_products,
+)
 from isjax._typing import Array, ArrayLike, Axis, Bool, Float, Int
 
 KNOWN_BAD_JAXLIB = {
@@ -418,7 +425,7 @@ class Codes:
 
         def one(joint: Array, codes: Array) -> Array:
             outside = jnp.any((codes < 0) | (codes >= self.num_codes))
-            return nan_where(outside, jax.ops.segment_sum(joint, codes, self.num_codes))
+            return nan_where(outside, sum_by_label(joint, codes, self.num_codes))
 
         joint, codes = align_batches(joint=(joint, 2), encoder=(self.array, 1))
         return jnp.vectorize(one, signature="(x,y),(x)->(u,y)")(joint, codes)
@@ -461,7 +468,7 @@ class Rows:
     def pushforward(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch u y"]:
         """``p(u, y) = Σ_x p(x, y) η(u|x)``."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
-        return jnp.einsum("...xu,...xy->...uy", rows, joint, precision=jax.lax.Precision.HIGHEST)
+        return sum_of_products(rows, joint)
 
     def loss(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch"]:
         """``I(X;Y|U)`` in nats."""

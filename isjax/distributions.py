@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from isjax import _checks, _numerics
 from isjax._checks import Codes, Rows
-from isjax._numerics import distribution_function, nan_where
+from isjax._numerics import nan_where
 from isjax._typing import Array, ArrayLike, Axis, Encoder, Float, Int, Joint, Key, UInt
 
 __all__ = [
@@ -259,9 +259,10 @@ def _empirical_joint(x: Array, y: Array, weights: Array | None, *, shape: tuple[
 
     def count(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
         outside = jnp.any((x < 0) | (x >= num_x) | (y < 0) | (y >= num_y))
-        return jax.ops.segment_sum(weights, x * num_y + y, num_x * num_y).reshape(shape), outside
+        return sum_by_label(weights, x * num_y + y, num_x * num_y).reshape(shape), outside
 
     ones = jnp.ones(x.shape[-1:], int) if weights is None else weights  # sums of integers are exact
+    sum_by_label = jax.ops.segment_sum if weights is None else _numerics.sum_by_label
     samples = _checks.align_batches(x=(x, 1), y=(y, 1), weights=(ones, 1))
     mass, outside = jnp.vectorize(count, signature="(n),(n),(n)->(x,y),()")(*samples)
     mass = mass.astype(float) if weights is None else mass
@@ -280,8 +281,9 @@ class Draws(NamedTuple):
 def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int) -> Draws:
     r"""Independent draws of (X, Y): x from its distribution, then y given x.
 
-    Both are drawn by inversion of an integer distribution function, whose cumulative sums are exact: small cells of a
-    large alphabet keep their mass, and no cell of zero mass is ever drawn. The first n draws of a longer sample are the
+    Both are drawn by inversion of a distribution function of integers, whose cumulative sums are exact: in an alphabet
+    of up to 2²⁰ symbols, the probability of each differs by less than one in a thousand from its mass, if no mass is
+    below a sixteenth of the mean. No cell of zero mass is ever drawn. The first n draws of a longer sample are the
     sample of length n.
 
     Args:
@@ -290,7 +292,11 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
       num_samples: number of draws, static.
 
     Returns:
-      ``(x, y)``, integers of shape ``[num_samples]`` each.
+      ``Draws(x, y)``, integers of shape ``[num_samples]`` each; −1 throughout if traced masses are negative or NaN, or
+      if all are zero.
+
+    Raises:
+      ValueError: if a concrete mass is NaN.
 
     Examples:
       >>> import isjax, jax, jax.numpy as jnp
@@ -299,37 +305,65 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
       ((6,), True)
     """
     _checks.check_key(key)
-    joint = _checks.as_joint(joint)
-    return _sample(key, joint, num_samples=_checks.check_integer(num_samples, "num_samples", at_least=0))
+    array = _checks.as_joint(joint)
+    _checks.check_no_nan(joint, "joint")
+    return _sample(key, array, num_samples=_checks.check_integer(num_samples, "num_samples", at_least=0))
 
 
 @jax.jit(inline=True, static_argnames="num_samples")
 def _sample(key: Array, joint: Array, *, num_samples: int) -> Draws:
+    joint = joint.astype(jnp.promote_types(joint.dtype, jnp.float32))
     key_x, key_y = jax.random.split(key)
-    x = jnp.searchsorted(_thresholds(jnp.sum(joint, axis=-1)), _uniform(key_x, num_samples, joint.dtype), side="right")
-    rows = _thresholds(_numerics.normalise(joint, axis=-1))[x]
-    y = jnp.sum(rows <= _uniform(key_y, num_samples, joint.dtype)[:, None], axis=-1)
-    return Draws(x.astype(int), y.astype(int))
+    x = _invert(key_x, jnp.sum(joint, axis=-1)[None], jnp.zeros(num_samples, int))
+    y = _invert(key_y, joint, x)
+    is_valid = jnp.all(joint >= 0) & jnp.any(joint > 0)
+    return Draws(*(jnp.where(is_valid, drawn, -1) for drawn in (x, y)))
 
 
-# Thresholds and draws use half of the range of an unsigned integer, because rounded masses may sum to a few units more
-# than one, which would wrap around in the full range.
+_LARGEST_TABLE = 1024  # symbols; a larger alphabet is drawn in two stages, first a block of symbols
 
 
-def _unsigned(dtype: jnp.dtype) -> jnp.dtype:
-    return jnp.dtype(jnp.uint64 if dtype == jnp.float64 else jnp.uint32)
+def _invert(key: Array, masses: Float[Array, "row k"], row: Int[Array, "n"]) -> Int[Array, "n"]:
+    """A symbol for each of ``row``, drawn from the masses of that row."""
+    num_rows, num_symbols = masses.shape
+    if num_symbols <= _LARGEST_TABLE:
+        return _search(_cumulative(masses), row, jax.random.bits(key, row.shape, jnp.uint32))
+    size = math.isqrt(num_symbols - 1) + 1
+    num_blocks = -(-num_symbols // size)
+    blocks = jnp.pad(masses, ((0, 0), (0, num_blocks * size - num_symbols))).reshape(num_rows * num_blocks, size)
+    key_block, key_symbol = jax.random.split(key)
+    block = _invert(key_block, jnp.sum(blocks, axis=-1).reshape(num_rows, num_blocks), row)
+    return block * size + _invert(key_symbol, blocks, row * num_blocks + block)
 
 
-def _thresholds(p: Array) -> UInt[Array, "*batch k"]:
-    """Cumulative distribution on the integer scale."""
-    unsigned = _unsigned(p.dtype)
-    top = 1 << (unsigned.itemsize * 8 - 1)
-    wide = p.astype(jnp.float64 if p.dtype == jnp.float64 else jnp.float32)
-    return distribution_function(jnp.round(wide * float(top)).astype(unsigned), top)
+def _cumulative(masses: Float[Array, "row k"]) -> UInt[Array, "row k"]:
+    """Cumulative sums in units of 2⁻³¹ to 2⁻³⁰ of their total, rounded down after they are summed exactly."""
+    _, exponent = jnp.frexp(jnp.sum(masses, axis=-1, keepdims=True))
+    units = jnp.ldexp(masses, 31 - exponent)
+    whole = jnp.floor(units)
+    num_bits = 31 - math.ceil(math.log2(masses.shape[-1] + 1))  # the fractions' sum must fit too
+    fractions = jnp.ldexp(units - whole, num_bits).astype(jnp.uint32)
+    carried = jnp.cumsum(fractions, axis=-1, dtype=jnp.uint32) >> num_bits
+    return jnp.cumsum(whole.astype(jnp.uint32), axis=-1, dtype=jnp.uint32) + carried
 
 
-def _uniform(key: Array, num_samples: int, dtype: jnp.dtype) -> UInt[Array, "n"]:
-    return jax.random.bits(key, (num_samples,), _unsigned(dtype)) >> 1
+def _search(cumulative: UInt[Array, "row k"], row: Int[Array, "n"], bits: UInt[Array, "n"]) -> Int[Array, "n"]:
+    """The first symbol whose cumulative sum exceeds the fraction ``bits / 2³²`` of the total, by bisection."""
+    num_symbols = cumulative.shape[-1]
+    aim = _multiply_high(bits, cumulative[row, -1])
+    low, high = jnp.zeros_like(row), jnp.full_like(row, num_symbols - 1)
+    for _ in range(math.ceil(math.log2(num_symbols)) if num_symbols > 1 else 0):
+        middle = (low + high) // 2
+        is_above = cumulative[row, middle] > aim
+        low, high = jnp.where(is_above, low, jnp.minimum(middle + 1, high)), jnp.where(is_above, middle, high)
+    return low
+
+
+def _multiply_high(a: UInt[Array, "n"], b: UInt[Array, "n"]) -> UInt[Array, "n"]:
+    """``⌊a b / 2³²⌋`` of integers of 32 bits."""
+    a_low, a_high, b_low, b_high = a & 0xFFFF, a >> 16, b & 0xFFFF, b >> 16
+    middle = a_high * b_low + (a_low * b_low >> 16)
+    return a_high * b_high + (middle >> 16) + ((a_low * b_high + (middle & 0xFFFF)) >> 16)
 
 
 def normalise(counts_or_mass: ArrayLike, *, axis: Axis | None = None) -> Float[Array, "..."]:
