@@ -85,7 +85,7 @@ def _sufficient_projection(joint: Array, codes: Codes) -> Projection:
     divergence = codes.loss(joint)
     p_y_given_code = codes.select(normalise(codes.pushforward(joint)))
     joint, p_y_given_code = _checks.align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
-    converged, num_steps = jnp.ones(divergence.shape, bool), jnp.zeros(divergence.shape, int)
+    converged, num_steps = ~jnp.isnan(divergence), jnp.zeros(divergence.shape, int)
     return Projection(jnp.sum(joint, axis=-1, keepdims=True) * p_y_given_code, divergence, converged, num_steps)
 
 

@@ -100,8 +100,8 @@ def _optimal_quantizer(joint: Array, *, num_codes: int) -> Quantizer:
 
 def _measured(joint: Array, codes: Codes, is_global: Array) -> Quantizer:
     """An encoder with its informations, each a sum of terms of one sign."""
-    joint_uy = codes.pushforward(joint)
-    return Quantizer(codes.array, code_entropy(joint_uy), relevance(joint_uy), codes.loss(joint), is_global)
+    joint_uy, loss = codes.pushforward(joint), codes.loss(joint)
+    return Quantizer(codes.array, code_entropy(joint_uy), relevance(joint_uy), loss, is_global & ~jnp.isnan(loss))
 
 
 def _interval_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
