@@ -15,6 +15,7 @@ import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes, Rows
+from isjax._display import displayed
 from isjax._numerics import nan_where, normalise, safe_divide
 from isjax._solvers import (
     Iteration,
@@ -43,6 +44,7 @@ _SCREENING_TOLERANCE = 1e-3
 _NUM_ROUNDS, _ROUND_STEPS = 3, 64  # exchanges of solutions along a curve, and the steps of each
 
 
+@displayed()
 class Bottleneck(NamedTuple):
     """A solution of a bottleneck problem: the encoder, the decoder, and their informations in nats.
 

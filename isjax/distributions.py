@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from isjax import _checks, _numerics
 from isjax._checks import Codes, Rows
+from isjax._display import displayed
 from isjax._numerics import nan_where
 from isjax._typing import Array, ArrayLike, Axis, Encoder, Float, Int, Joint, Key, UInt
 
@@ -267,6 +268,7 @@ def _empirical_joint(x: Array, y: Array, weights: Array | None, *, shape: tuple[
     return nan_where(outside[..., None, None], _numerics.normalise(mass, axis=(-2, -1)))
 
 
+@displayed()
 class Draws(NamedTuple):
     """Independent draws of (X, Y)."""
 

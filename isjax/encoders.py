@@ -15,6 +15,7 @@ import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes, Rows
+from isjax._display import displayed
 from isjax._numerics import rows_or_zero
 from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint, Key, Real
 
@@ -115,6 +116,7 @@ def _compose(first: Codes | Rows, second: Codes | Rows) -> Array:
     return jnp.matmul(*kernels, precision=jax.lax.Precision.HIGHEST)
 
 
+@displayed()
 class CompactCodes(NamedTuple):
     """Codes without gaps."""
 
@@ -164,6 +166,7 @@ def _first_appearance(order: Int[Array, "x"], is_new: Array) -> tuple[Int[Array,
     return (jnp.cumsum(is_first) - 1)[first_of].astype(int), jnp.sum(is_first)
 
 
+@displayed()
 class EncodedLabels(NamedTuple):
     """Symbols of labels."""
 

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from isjax import _checks
 from isjax._checks import Codes
+from isjax._display import displayed
 from isjax._numerics import in_base, nan_where
 from isjax._typing import Array, ArrayLike, Bool, Float, Int, Real, ScalarFloat
 from isjax.encoders import activation_codes
@@ -20,6 +21,7 @@ from isjax.sufficiency import layerwise_loss
 __all__ = ["LayerLosses", "layer_losses", "module_activations"]
 
 
+@displayed()
 class LayerLosses(NamedTuple):
     """The code of X that each layer of a network induces, and the information about Y that it loses.
 

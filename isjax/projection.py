@@ -19,6 +19,7 @@ import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes
+from isjax._display import displayed
 from isjax._numerics import divergence_terms, normalise, safe_divide, safe_log, safe_sqrt
 from isjax._solvers import Iteration, iterate, start_iteration
 from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint, Real, ScalarFloat, ScalarInt
@@ -28,6 +29,7 @@ __all__ = ["Projection", "information_projection", "iterative_proportional_fitti
 _product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
+@displayed()
 class Projection(NamedTuple):
     """The nearest distribution that meets the constraints, and how the solver ended.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from isjax import _checks
 from isjax._checks import Codes
+from isjax._display import displayed
 from isjax._numerics import information, rows_or_zero
 from isjax._solvers import (
     Iteration,
@@ -25,6 +26,7 @@ __all__ = ["Quantizer", "kl_means_quantizer", "optimal_quantizer", "quantizers_u
 _MAX_MOVE_CELLS = 2**18  # size of the array of single moves of all restarts that are refined together
 
 
+@displayed()
 class Quantizer(NamedTuple):
     """A deterministic encoder U = η(X) of K codes, and its informations in nats.
 

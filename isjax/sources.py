@@ -20,6 +20,7 @@ import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes
+from isjax._display import displayed
 from isjax._typing import Array, ArrayLike, Float, Int, Key, Real
 from isjax.distributions import marginal_x, marginal_y
 from isjax.encoders import compact_codes, orbit_encoder
@@ -40,6 +41,7 @@ _MAX_LABEL_DRAWS = 1000
 _MAX_SYMBOLS = 2**24
 
 
+@displayed()
 class Problem(NamedTuple):
     """What a learner sees: X through its code U, and Y. All fields are arrays, so problems of one shape can be stacked.
 
@@ -55,6 +57,7 @@ class Problem(NamedTuple):
     """Input of a network for each code."""
 
 
+@displayed("target_entropy", "mutual_information")
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:

@@ -13,6 +13,7 @@ import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes, Rows
+from isjax._display import displayed
 from isjax._numerics import distribution_function, divergence_from_log, in_base, nan_where
 from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint, Real
 from isjax.entropies import conditional_entropy
@@ -181,6 +182,7 @@ def _check_chain(encoders: np.ndarray) -> None:
         raise ValueError(f"encoders must form a chain, but layer {layer} is not a function of layer {layer - 1}")
 
 
+@displayed()
 class FunctionalRepresentation(NamedTuple):
     """Y = outcome[W, U] with a noise W that is independent of U."""
 
@@ -228,6 +230,7 @@ def _functional_representation(kernel: Array) -> FunctionalRepresentation:
     return FunctionalRepresentation(*jnp.vectorize(one, signature="(u,y)->(w),(w,u)")(kernel))
 
 
+@displayed("excess_risk", "risk")
 class RiskDecomposition(NamedTuple):
     """The cross-entropy risk of a decoder of U in three non-negative parts, in the unit of ``base``."""
 

@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
+from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Bool, Float, Int, Key, Real
 from isjax.distributions import marginal_y
 from isjax.entropies import conditional_entropy, entropy
@@ -92,6 +93,7 @@ def _as_learning_rates(rates: Any) -> tuple[float, ...]:  # noqa: ANN401
     return tuple(float(rate) for rate in values)
 
 
+@displayed_as_call
 @jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepSpec(SGDOptions):
@@ -205,6 +207,7 @@ _Values = Array | np.ndarray
 """Results on the device, or those of a study, which are on the host."""
 
 
+@displayed("last_excess_risk", "best_excess_risk", "diverged")
 class SweepResult(NamedTuple):
     """The risk of every member, in nats, decomposed exactly.
 

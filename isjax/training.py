@@ -22,6 +22,7 @@ import optax
 from jaxtyping import PyTree
 
 from isjax import _checks
+from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Float, Int, Key, Real, ScalarFloat, ScalarInt
 from isjax.distributions import sample
 from isjax.sources import Problem
@@ -57,6 +58,7 @@ class SGDOptions:
         return _num_batches(length, batch_size) * (self.num_epochs or 0)
 
 
+@displayed_as_call
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(SGDOptions):
     """How a network is trained. Static: it goes through ``jit`` as metadata.
@@ -111,6 +113,7 @@ _SCHEDULES: dict[str, Callable[[Array], Array]] = {
 }
 
 
+@displayed()
 class Trace(NamedTuple):
     """One training run, at its evaluations."""
 

@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(isjax.__file__).parent
 # A module may import those of the layers before its own, and a module in a folder the others of that folder.
 THEORY = [
     {"_typing"},
-    {"_numerics"},
+    {"_numerics", "_display"},
     {"_checks"},
     {"distributions"},
     {"encoders", "entropies", "divergences", "informations"},

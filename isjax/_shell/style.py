@@ -1,5 +1,6 @@
 """The look that all figures share, and how they are written."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from isjax._shell.files import write_atomically
 
-__all__ = ["LOOKS", "OTHER_COLOURS", "STYLE", "save"]
+__all__ = ["LOOKS", "OTHER_COLOURS", "STYLE", "PictureFigure", "save"]
 
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -31,6 +32,15 @@ LOOKS = {
     "biased": ("#D55E00", "^", "biased U"),
 }
 OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+class PictureFigure(Figure):
+    """A figure that a notebook shows as a picture, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=100)
+        return content.getvalue()
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:

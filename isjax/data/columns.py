@@ -21,7 +21,7 @@ _MISSING_LABEL = "(missing)"
 _MAX_CELLS = 2**26  # of a joint distribution: 256 MiB in float32
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Column:
     """A categorical column: the code of each row, and the labels of the codes. ``numpy.asarray`` gives the codes.
 
@@ -38,11 +38,15 @@ class Column:
         """Size of the alphabet."""
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        symbols = ", ".join(self.labels[:4]) + (", …" if self.num_symbols > 4 else "")
+        return f"Column of {len(self.codes)} rows, {self.num_symbols} symbols: {symbols}"
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401 — numpy's protocol
         return np.array(self.codes, dtype=dtype, copy=copy)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Table(Mapping[str, Column]):
     """Categorical columns of one file, by name.
 
@@ -55,6 +59,11 @@ class Table(Mapping[str, Column]):
     columns: dict[str, Column]
     num_rows: int
     num_dropped: int
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}: {column.num_symbols} symbols" for name, column in list(self.columns.items())[:8]]
+        more = [f"  and {len(self) - 8} more columns"] if len(self) > 8 else []
+        return "\n".join([f"Table of {self.num_rows} rows, {self.num_dropped} dropped", *lines, *more])
 
     def __getitem__(self, name: str) -> Column:
         return self.columns[name]

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from isjax._shell.style import LOOKS, STYLE
+from isjax._shell.style import LOOKS, STYLE, PictureFigure
 from isjax.bottleneck import Bottleneck
 from isjax.quantizers import Quantizer
 
@@ -38,7 +38,7 @@ def bottleneck_figure(curve: Bottleneck, quantizers: Quantizer, *, information: 
     points = np.stack([quantizers.complexity, quantizers.relevance], axis=-1, dtype=np.float64)
     (colour, marker, _), (other, _, _) = LOOKS["identity"], LOOKS["biased"]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+        figure = PictureFigure(figsize=(4.2, 3.2), layout="constrained")
         FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.axhline(information, color="0.45", linestyle=(0, (4, 2)), linewidth=1, label="I(X;Y)")

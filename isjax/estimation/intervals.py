@@ -9,12 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from isjax import _checks
+from isjax._display import displayed
 from isjax._typing import Array, Float, Key
 from isjax.estimation._draws import bootstrap_limits, map_in_chunks
 
 __all__ = ["Interval", "bootstrap"]
 
 
+@displayed()
 class Interval(NamedTuple):
     """An estimate and an interval for what it estimates.
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from isjax import _checks
+from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, ArrayLike, Int, Key, Real
 from isjax.estimation import _cells, _estimates
 from isjax.estimation._cells import SMALL_COUNT, Cells
@@ -27,6 +28,7 @@ _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what correc
 _SMALL_FOR_INTERVALS = 1  # smallest expected count below which intervals have been seen to miss (``bootstrap``)
 
 
+@displayed_as_call
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasureSpec:
     """Which columns to measure, and how.
@@ -87,6 +89,7 @@ class MeasureSpec:
         return dataclasses.replace(self, inputs=others)
 
 
+@displayed()
 class Estimate(NamedTuple):
     """An entropy or information, estimated in two ways."""
 
@@ -96,6 +99,7 @@ class Estimate(NamedTuple):
     """With the bias correction of the spec."""
 
 
+@displayed()
 @dataclasses.dataclass(frozen=True)
 class EncoderMeasurement:
     """What one encoder U retains and loses.
@@ -129,6 +133,7 @@ class EncoderMeasurement:
     smallest_expected_count: float
 
 
+@displayed()
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """What a sample says about a target Y, inputs X and encoders U.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from isjax import _checks
+from isjax._display import displayed
 from isjax._numerics import nan_where
 from isjax._typing import Array, ArrayLike, Float, Int, Key
 from isjax.estimation._cells import (
@@ -23,6 +24,7 @@ from isjax.estimation._draws import permuted_statistics
 __all__ = ["SufficiencyTest", "sufficiency_test"]
 
 
+@displayed()
 class SufficiencyTest(NamedTuple):
     """Result of a test of the hypothesis that U is sufficient for Y.
 

@@ -40,10 +40,9 @@ def figure(study: "xr.Dataset") -> "Figure":
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from isjax._shell.style import STYLE
+    from isjax._shell.style import STYLE, PictureFigure
     from isjax.study.results import describe_diverged, positions_by_source, with_problem_axis
 
     if not hasattr(study, "data_vars"):
@@ -54,7 +53,7 @@ def figure(study: "xr.Dataset") -> "Figure":
     sources = positions_by_source(drawn)
     networks = [(str(name), size) for name in drawn["network"].values for size in drawn["batch_size"].values]
     with mpl.rc_context(STYLE):
-        made = Figure(figsize=(max(3.4, 1.75 * len(sources) + 0.6), 1.5 * len(networks)))
+        made = PictureFigure(figsize=(max(3.4, 1.75 * len(sources) + 0.6), 1.5 * len(networks)))
         FigureCanvasAgg(made)
         axes = made.subplots(len(networks), len(sources), sharex=True, sharey=True, squeeze=False)
         _format(axes[0, 0], drawn)

@@ -1,0 +1,130 @@
+"""How results are shown: a few lines with shapes and the numbers one looks for, as text and as an HTML table."""
+
+import contextlib
+import dataclasses
+import html
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.core
+import numpy as np
+
+_Class = TypeVar("_Class", bound=type)
+
+_SHOWN = 6  # numbers of an array; a longer one is shown by its shape and range
+_READ = 2**16  # numbers that are read to find the range
+_WIDTH = 60  # characters of a value
+
+
+def displayed(*derived: str) -> Callable[[_Class], _Class]:
+    """Shows instances of a ``NamedTuple`` or dataclass by its fields, then the properties ``derived``.
+
+    These are shown only where all arrays are concrete, since they compute. Equality, hashing, pickling and the pytree
+    stay as they are.
+    """
+
+    def decorate(cls: _Class) -> _Class:
+        cls.__repr__ = lambda self: _as_text(type(self).__name__, _rows(self, derived))
+        cls._repr_html_ = lambda self: _as_html(type(self).__name__, _rows(self, derived))
+        return cls
+
+    return decorate
+
+
+def displayed_as_call(cls: _Class) -> _Class:
+    """Shows instances of a dataclass of options as the call that makes them, without the options left at defaults."""
+
+    def text(self: Any) -> str:  # noqa: ANN401
+        given = [(field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self)]
+        changed = [f"{name}={value!r}" for name, value, default in given if not _is(value, default)]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    cls.__repr__ = text
+    cls._repr_html_ = lambda self: f"<code>{html.escape(text(self))}</code>"
+    return cls
+
+
+def _is(value: object, default: object) -> bool:
+    """Whether an option has its default value; options may be traced."""
+    return type(value) is type(default) and (value is default or bool(value == default))
+
+
+def _rows(instance: Any, derived: tuple[str, ...]) -> list[tuple[str, str]]:  # noqa: ANN401
+    fields = getattr(instance, "_fields", None) or [field.name for field in dataclasses.fields(instance)]
+    values = {name: getattr(instance, name) for name in fields}
+    if all(_is_concrete(leaf) for leaf in jax.tree.leaves(list(values.values()))):
+        for name in derived:
+            with contextlib.suppress(AttributeError, TypeError, ValueError):  # fields may hold anything
+                values[name] = getattr(instance, name)
+    return [(name, _shortened(describe(value))) for name, value in values.items()]
+
+
+def _is_concrete(leaf: object) -> bool:
+    is_array = isinstance(leaf, np.ndarray | np.generic | bool | int | float)
+    return is_array or (isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer))
+
+
+def describe(value: object) -> str:
+    """A value in less than a line."""
+    if isinstance(value, np.ndarray | np.generic | float | jax.Array):
+        return _describe_array(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _shape_of(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"{type(value).__name__}(…)"
+    if isinstance(value, list | tuple) and len(value) > _SHOWN:
+        return f"{len(value)} × {type(value[0]).__name__}"
+    return repr(value)
+
+
+def _shape_of(array: Any) -> str:  # noqa: ANN401
+    return f"{array.dtype}[{', '.join(map(str, array.shape))}]"
+
+
+def _describe_array(array: Any) -> str:  # noqa: ANN401
+    """The numbers of a short array; of a longer one its shape and range."""
+    is_known = _is_concrete(array) and np.size(array) <= _READ
+    if not is_known or (isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended)):
+        return _shape_of(array)
+    values = np.asarray(array)
+    if values.ndim == 0:
+        return _number(values)
+    if values.ndim == 1 and values.size <= _SHOWN:
+        return f"[{', '.join(map(_number, values))}]"
+    return _shape_of(values) + _range_of(values)
+
+
+def _range_of(values: np.ndarray) -> str:
+    if values.dtype.kind == "b":
+        return f", {np.count_nonzero(values)} true"
+    if values.dtype.kind in "iu":
+        return f", {values.min()} … {values.max()}" if values.size else ""
+    values = values.astype(np.float64)  # bfloat16 too
+    is_nan = np.isnan(values)
+    known = values[~is_nan]
+    extent = f", {_number(known.min())} … {_number(known.max())}" if known.size else ""
+    return extent + (f", {np.count_nonzero(is_nan)} nan" if is_nan.any() else "")
+
+
+def _number(value: Any) -> str:  # noqa: ANN401
+    value = np.asarray(value)
+    return str(value) if value.dtype.kind in "biuSU" else f"{float(value):.4g}"
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def _as_text(title: str, rows: list[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([title, *(f"  {name:{width}}  {value}" for name, value in rows)])
+
+
+def _as_html(title: str, rows: list[tuple[str, str]]) -> str:
+    left = "style='text-align:left'"
+    cells = "".join(
+        f"<tr><th {left}>{html.escape(name)}</th><td {left}>{html.escape(value)}</td></tr>" for name, value in rows
+    )
+    return f"<table><caption {left}>{html.escape(title)}</caption>{cells}</table>"
