@@ -78,6 +78,8 @@ def test_the_reference_shows_no_private_names_and_no_methods_for_jax_alone(site)
     assert "isjax.sweeps.SweepSpec.num_members" in anchors
     hidden = re.compile(r"\._[a-z]|\.(tree_flatten\w*|tree_unflatten|__post_init__)$")
     assert [anchor for anchor in anchors if hidden.search(anchor)] == []
+    for page in site.glob("reference/*/index.html"):
+        assert re.findall(r"<code>_[a-z]\w*</code>", page.read_text()) == [], page
 
 
 def test_formulas_of_docstrings_reach_the_browser(site):
