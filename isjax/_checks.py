@@ -318,6 +318,8 @@ def is_sequence(values: object) -> TypeGuard[Sequence[Any]]:
 
 def as_widths(widths: Sequence[int]) -> tuple[int, ...]:
     """Widths of the hidden layers of a network."""
+    if not is_sequence(widths):
+        raise TypeError(f"hidden must be a sequence of widths, such as (32,), got {widths!r}")
     return tuple(check_integer(width, "hidden") for width in widths)
 
 
@@ -352,7 +354,8 @@ def check_tolerance(value: float | None, default: float) -> float:
 
 def check_traceable_tolerance(value: ArrayLike | None) -> None:
     """Refuses a concrete tolerance that is below zero."""
-    if value is not None and not jnp.issubdtype(_dtype_of(value), jnp.number):
+    dtype = _dtype_of(0.0 if value is None else value)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.number):
         raise TypeError(f"tolerance must be a number, got {value!r}")
     if value is not None and is_concrete(value) and not np.all(np.asarray(value) >= 0):
         raise ValueError(f"tolerance must be at least 0, got {value}")
@@ -638,6 +641,29 @@ def as_symbols(values: ArrayLike, alphabet_size: int, name: str) -> Array:
     return jnp.asarray(values, int)
 
 
+def as_sizes(shape: object, of: str) -> tuple[int, ...]:
+    """Alphabet sizes, one for each of those that ``of`` names, such as ``"(|X|, |Y|)"``."""
+    if not is_sequence(shape) or len(shape) != of.count("|") // 2:
+        raise (ValueError if is_sequence(shape) else TypeError)(f"shape must be {of}, got {shape!r}")
+    return tuple(check_integer(size, "shape") for size in shape)
+
+
+def check_numbers(values: ArrayLike, name: str) -> None:
+    """Refuses what is not a real number, or an array of them."""
+    dtype = _dtype_of(values)
+    if dtype is None or not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
+        raise TypeError(f"{name} must be a number, got {_described(values)}")
+
+
+def check_learning_rate(rate: ArrayLike) -> None:
+    """Refuses a learning rate that is not one number, or is concrete and not positive and finite."""
+    dtype = _dtype_of(rate)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.number) or np.ndim(rate):
+        raise TypeError(f"learning_rate must be one number, got {_described(rate)}")
+    if is_concrete(rate):
+        check_positive(np.asarray(rate, np.float64), "learning_rate")
+
+
 def check_num_cells(sizes: tuple[int, ...], name: str) -> None:
     """Refuses alphabet sizes whose product exceeds the default integer type, which indexes the cells."""
     dtype = jax.dtypes.canonicalize_dtype(int)
@@ -695,6 +721,7 @@ def check_exactly_one(**counts: int | None) -> None:
     given = {name: value for name, value in counts.items() if value is not None}
     if len(given) != 1:
         got = "both" if given else "neither"
-        raise ValueError(f"give one of {' and '.join(counts)}, got {got}")
+        example = f", such as {next(iter(counts))}=2000" if not given else ""
+        raise ValueError(f"give one of {' and '.join(counts)}, got {got}{example}")
     for name, value in given.items():
         check_integer(value, name)

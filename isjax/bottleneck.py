@@ -375,6 +375,7 @@ def _best_of_all(joint: Array, betas: Array, runs: Iteration) -> Iteration:
 def _as_problem(joint: ArrayLike, beta: ArrayLike, *, name: str = "beta", num_axes: int = 0) -> tuple[Array, Array]:
     """One joint distribution, and β in its dtype."""
     joint = _checks.as_joint(joint)
+    _checks.check_numbers(beta, name)
     array = jnp.asarray(beta, None if num_axes else joint.dtype)
     if num_axes and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} must hold floats, got dtype {array.dtype}")

@@ -240,9 +240,7 @@ def empirical_joint(
       >>> isjax.empirical_joint(x, y, shape=(2, 2)).tolist()
       [[0.25, 0.25], [0.0, 0.5]]
     """
-    sizes = tuple(_checks.check_integer(size, "shape") for size in shape)
-    if len(sizes) != 2:
-        raise ValueError(f"shape must be (|X|, |Y|), got {shape}")
+    sizes = _checks.as_sizes(shape, "(|X|, |Y|)")
     _checks.check_num_cells(sizes, "shape")
     x, y = _checks.as_symbols(x, sizes[0], "x"), _checks.as_symbols(y, sizes[1], "y")
     samples = {"x": x, "y": y}

@@ -237,6 +237,9 @@ def coordinate_encoder(alphabet_sizes: Sequence[int], kept: Sequence[int]) -> In
       >>> isjax.coordinate_encoder([2, 2, 2], kept=[0, 2]).tolist()
       [0, 1, 0, 1, 2, 3, 2, 3]
     """
+    for name, given in (("alphabet_sizes", alphabet_sizes), ("kept", kept)):
+        if not _checks.is_sequence(given):
+            raise TypeError(f"{name} must be a sequence of integers, such as (2, 2), got {given!r}")
     sizes = [_checks.check_integer(size, "alphabet_sizes") for size in alphabet_sizes]
     kept = [_checks.check_integer(i, "kept", at_least=0) for i in kept]
     if not sizes:

@@ -285,6 +285,9 @@ def iterative_proportional_fitting(
       [[0.4826, 0.0174], [0.3174, 0.1826]]
     """
     reference = _checks.as_probabilities(reference, "reference", over=np.ndim(reference))
+    for name, given in (("marginals", marginals), ("axes", axes)):
+        if not isinstance(given, list | tuple):
+            raise TypeError(f"{name} must be a list, with an entry for each marginal, got {type(given).__name__}")
     if len(marginals) != len(axes) or not marginals:
         raise ValueError(f"marginals and axes must have one length, at least 1, got {len(marginals)} and {len(axes)}")
     pairs = [_as_marginal(reference, *pair, i) for i, pair in enumerate(zip(marginals, axes, strict=True))]

@@ -66,6 +66,9 @@ class Source:
       codes: a sufficient encoder, shape ``[x]``.
       biased_codes: an encoder that loses information unless the discrimination is zero, shape ``[x]``.
 
+    Raises:
+      ValueError: if the shapes differ, a value is no code or not finite, or ``codes`` are not sufficient.
+
     Source:
       arXiv:2405.20452, the controlled models of the numerical study.
     """
@@ -74,6 +77,11 @@ class Source:
     features: Float[Array, "x d"]
     codes: Int[Array, "x"]
     biased_codes: Int[Array, "x"]
+
+    def __post_init__(self) -> None:
+        fields = self.joint, self.features, self.codes, self.biased_codes
+        if all(isinstance(field, np.ndarray | jax.Array) for field in fields) and _checks.is_concrete(*fields):
+            _check_source(*jax.device_get(fields))
 
     @property
     def input_entropy(self) -> Float[Array, ""]:
@@ -134,6 +142,39 @@ class Source:
             )
         features = _code_features(*jax.device_get((codes, self.features)))
         return Problem(self.joint, codes, jnp.asarray(features))
+
+
+def _check_source(joint: np.ndarray, features: np.ndarray, codes: np.ndarray, biased_codes: np.ndarray) -> None:
+    """Refuses fields of a source that do not belong together."""
+    joint = np.asarray(_checks.as_joint(joint), np.float64)
+    num_symbols = len(joint)
+    _checks.check_floating(features, "features", "numbers")
+    if features.ndim != 2 or len(features) != num_symbols:
+        raise ValueError(
+            f"features must have shape ({num_symbols}, d), a row for each symbol of X in joint, got {features.shape}"
+        )
+    if not np.isfinite(features).all():
+        raise ValueError(f"features must be finite, got {features[~np.isfinite(features)][0]}")
+    for name, given in (("codes", codes), ("biased_codes", biased_codes)):
+        _checks.as_codes(given, num_symbols, name)
+        if given.shape != (num_symbols,):
+            raise ValueError(f"{name} must have shape ({num_symbols},), one for each symbol of X, got {given.shape}")
+    loss = _loss_in_double(joint, codes.astype(int))
+    if loss > (128 * float(np.finfo(np.float32).eps)) ** 2:
+        raise ValueError(
+            f"codes must be a sufficient encoder, but they lose I(X;Y|U) = {loss:.3g} nats: "
+            "isjax.minimal_sufficient_encoder(joint) gives codes that lose nothing"
+        )
+
+
+def _loss_in_double(joint: np.ndarray, codes: np.ndarray) -> float:
+    """I(X;Y|U), on the host, without a program for each shape."""
+    joint_uy = np.stack([np.bincount(codes, weights=column) for column in joint.T], axis=1)
+    p_x, p_u = joint.sum(1, keepdims=True), joint_uy.sum(1, keepdims=True)
+    rows = np.divide(joint, p_x, out=np.zeros_like(joint), where=p_x > 0)
+    mixture = np.divide(joint_uy, p_u, out=np.zeros_like(joint_uy), where=p_u > 0)[codes]
+    ratios = np.log(np.divide(rows, mixture, out=np.ones_like(rows), where=rows > 0))
+    return float(np.sum(p_x * (rows * ratios - rows + mixture)))
 
 
 def _code_features(codes: Int[np.ndarray, "x"], features: Float[np.ndarray, "x d"]) -> Float[np.ndarray, "u k"]:

@@ -21,14 +21,24 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
-from isjax._typing import Array, Float, Int, Key, Real
-from isjax.entropies import conditional_entropy
+from isjax._typing import Array, Bool, Float, Int, Key, Real
+from isjax.distributions import marginal_y
+from isjax.entropies import conditional_entropy, entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
 from isjax.sufficiency import mutual_information_loss
 from isjax.training import SGDOptions, TrainConfig, train
 
-__all__ = ["AXES", "SweepResult", "SweepSpec", "compile_sweep", "configure_cpu", "problem_groups", "sweep"]
+__all__ = [
+    "AXES",
+    "SweepResult",
+    "SweepSpec",
+    "check_spec",
+    "compile_sweep",
+    "configure_cpu",
+    "problem_groups",
+    "sweep",
+]
 
 AXES = ("problem", "network", "batch_size", "learning_rate", "length", "seed", "evaluation")
 """Axes of the arrays of a ``SweepResult``."""
@@ -101,7 +111,7 @@ class SweepSpec(SGDOptions):
       num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
         evenly in the logarithm.
       sampling: Batches that are fixed once, or drawn with replacement in each step.
-      schedule: The learning rate stays constant, or decays to zero on a linear or cosine schedule.
+      schedule: The learning rate decays to zero on a linear or cosine schedule, or stays constant.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
       chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
         time and memory, and the results only by rounding.
@@ -212,6 +222,8 @@ class SweepResult(NamedTuple):
     """Cross-entropy on the training data."""
     steps: Int[Array, "problem network batch_size learning_rate length seed evaluation"]
     """Number of steps taken."""
+    target_entropy: Float[Array, "problem"] | None = None
+    """H(Y): the risk of the best constant decoder; None in a result that was not made by ``sweep``."""
 
     @property
     def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
@@ -224,13 +236,46 @@ class SweepResult(NamedTuple):
         return _along_problems(self.encoder_bias) + self.decoder_error
 
     @property
+    def diverged(self) -> Bool[_Values, "problem network batch_size learning_rate length seed"]:
+        """Runs of which a risk is not finite, or whose last training loss is more than one nat above H(Y).
+
+        Overfitting raises the risk, but never the training loss.
+        """
+        xp = self.decoder_error.__array_namespace__()
+        is_finite = xp.all(xp.isfinite(self.excess_risk), axis=-1)
+        if self.target_entropy is None:
+            return ~is_finite
+        return ~(is_finite & (self.train_loss[..., -1] <= _along_problems(self.target_entropy)[..., 0] + 1))
+
+    @property
+    def last_excess_risk(self) -> Float[_Values, "problem network batch_size length seed"]:
+        """Excess risk after the last step, at the learning rate where its mean over seeds is least.
+
+        NaN for a run that diverged; rates at which a run diverged are taken only if there is no other.
+        """
+        xp = self.decoder_error.__array_namespace__()
+        return self._at_best_rate(xp.where(self.diverged, xp.inf, self.excess_risk[..., -1]))
+
+    @property
     def best_excess_risk(self) -> Float[_Values, "problem network batch_size length seed"]:
-        """Least excess risk along each run, at the learning rate where its mean over seeds is least; skips NaN."""
+        """Least excess risk along each run, at the learning rate where its mean over seeds is least; skips NaN.
+
+        To stop a run there, one would have to know the distribution.
+        """
         xp = self.decoder_error.__array_namespace__()
         risk = self.excess_risk
-        least = xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1)
-        rate = xp.argmin(xp.mean(least, axis=-1), axis=3)
-        best = xp.take_along_axis(least, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
+        return self._at_best_rate(xp.min(xp.where(xp.isnan(risk), xp.inf, risk), axis=-1))
+
+    def _at_best_rate(
+        self, risk: Float[_Values, "problem network batch_size learning_rate length seed"]
+    ) -> Float[_Values, "problem network batch_size length seed"]:
+        """At the learning rate with the least mean over seeds; NaN where infinite."""
+        xp = risk.__array_namespace__()
+        num_infinite = xp.sum(xp.isinf(risk), axis=-1)
+        fewest = num_infinite == xp.min(num_infinite, axis=3, keepdims=True)
+        total = xp.sum(xp.where(xp.isinf(risk), 0, risk), axis=-1)
+        rate = xp.argmin(xp.where(fewest, total, xp.inf), axis=3)
+        best = xp.take_along_axis(risk, rate[:, :, :, None, :, None], axis=3)[:, :, :, 0]
         return xp.where(xp.isinf(best), xp.nan, best)
 
 
@@ -276,6 +321,7 @@ def sweep(
       ((2, 1, 1, 1, 2, 2, 3), (2, 1, 1, 2, 2))
     """
     _checks.check_key(key)
+    check_spec(spec)
     return _sweep(key, _as_problems(problems), spec, mesh=_all_devices() if mesh is None else mesh)
 
 
@@ -311,9 +357,27 @@ def compile_sweep(
       (1, 1, 1, 1, 1, 2, 3)
     """
     _checks.check_key(key)
+    check_spec(spec)
     arguments = key, _as_problems(problems), spec
     program = _sweep.lower(*arguments, mesh=_all_devices() if mesh is None else mesh).compile()
     return partial(program, *arguments)
+
+
+def check_spec(spec: object) -> None:
+    """Refuses what is not a ``SweepSpec``.
+
+    Args:
+      spec: what was given.
+
+    Raises:
+      TypeError: if it is anything else.
+
+    Examples:
+      >>> import isjax, isjax.sweeps
+      >>> isjax.sweeps.check_spec(isjax.SweepSpec(num_steps=100))
+    """
+    if not isinstance(spec, SweepSpec):
+        raise TypeError(f"spec must be a SweepSpec, such as isjax.SweepSpec(num_steps=2000), got {spec!r}")
 
 
 def _all_devices() -> Mesh:
@@ -328,7 +392,10 @@ def _as_problems(problems: Sequence[Problem]) -> list[Problem]:
         raise ValueError("problems must hold at least one problem, got none")
     for i, problem in enumerate(problems):
         if not isinstance(problem, Problem):
-            raise TypeError(f"problems must be a sequence of Problem, got {type(problem).__name__} at position {i}")
+            raise TypeError(
+                f"problems must be a sequence of Problem, got {type(problem).__name__} at position {i}: "
+                "a Source gives one by source.problem('identity')"
+            )
     return [Problem(*_checks.as_problem_arrays(*problem)) for problem in problems]
 
 
@@ -347,7 +414,9 @@ def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> 
         for widths in spec.hidden
     ]
     loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
-    return SweepResult(conditional_entropy(problems.joint), loss, *_stack(programs))
+    return SweepResult(
+        conditional_entropy(problems.joint), loss, *_stack(programs), entropy(marginal_y(problems.joint))
+    )
 
 
 def _stack(results: "Sequence[_Members]") -> "_Members":

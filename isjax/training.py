@@ -40,7 +40,7 @@ class SGDOptions:
     num_epochs: int | None = None
     num_evals: int = 16
     sampling: Literal["fixed", "replacement"] = "fixed"
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
 
     def __post_init__(self) -> None:
         _checks.check_integer(self.num_evals, "num_evals")
@@ -78,7 +78,7 @@ class TrainConfig(SGDOptions):
       num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
         evenly in the logarithm.
       sampling: ``"fixed"`` batches, or batches drawn with ``"replacement"``.
-      schedule: The learning rate stays ``"constant"``, or decays to zero on a ``"linear"`` or ``"cosine"`` schedule.
+      schedule: The learning rate decays to zero on a ``"linear"`` or ``"cosine"`` schedule, or stays ``"constant"``.
       max_length: Upper bound on the data length; required only if the length is traced.
 
     Raises:
@@ -174,6 +174,13 @@ def train(
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
     problem = Problem(*_checks.as_problem_arrays(*problem))
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, such as isjax.TrainConfig(num_steps=2000), got {config!r}")
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"network must be a Flax linen module, such as isjax.MLP((32,), num_classes=4), got {_named(network)}"
+        )
+    _checks.check_learning_rate(learning_rate)
     length, max_length = _as_length(length, config.max_length)
     config = dataclasses.replace(config, max_length=max_length)
     try:
@@ -181,6 +188,14 @@ def train(
     except TypeError as error:
         raise TypeError(f"network must be hashable, with tuples in place of lists: {error}") from None
     return _train(key, problem, length, learning_rate, network=network, config=config)
+
+
+def _named(network: object) -> str:
+    """What a wrong network is, and what to do about it."""
+    if isinstance(network, type):
+        return f"the class {network.__name__}: give an instance"
+    is_nnx = any(of.__module__.startswith("flax.nnx") for of in type(network).__mro__)
+    return f"{type(network).__name__}" + (": flax.nnx.bridge.ToLinen makes one of an nnx module" if is_nnx else "")
 
 
 def _as_length(length: int | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:
@@ -229,7 +244,13 @@ def _train(
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
     def log_probabilities(params: PyTree, rows: Array) -> Array:
-        return jax.nn.log_softmax(jnp.asarray(network.apply(params, rows)))
+        logits = jnp.asarray(network.apply(params, rows))
+        if logits.shape != (rows.shape[0], problem.joint.shape[-1]):
+            raise ValueError(
+                f"network must give logits of shape [n, y] = {(rows.shape[0], problem.joint.shape[-1])}, one for each "
+                f"class of Y in joint, got shape {logits.shape}"
+            )
+        return jax.nn.log_softmax(logits)
 
     def loss(params: PyTree, batch: _Batch) -> Array:
         return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))

@@ -176,7 +176,7 @@ DAMAGE = {
     "the last byte flipped": flipped(1),
     "text": lambda content: b"not a block\n",
     "pickle": pickled,
-    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 2", b"isjax block 9")),
+    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 3", b"isjax block 9")),
 }
 
 
@@ -295,9 +295,13 @@ def test_a_byte_flipped_in_the_study_changes_no_number_in_silence(at, folder, re
         assert log.count("the study is computed again") == 1
 
 
-def test_the_end_of_another_study_is_replaced_at_the_end(folder, resume, uninterrupted):
+def test_another_study_is_replaced_at_the_end_and_only_if_this_is_said(folder, resume, uninterrupted):
     resume(folder, key=jax.random.key(9), resume=False)
-    study, log = resume(folder)
+    with pytest.raises(FileExistsError, match="has another spec, key, problems or versions: give overwrite=True"):
+        resume(folder)
+    with pytest.raises(FileExistsError, match=r"study.nc exists: give overwrite=True to replace it, resume=True"):
+        resume(folder, resume=False)
+    study, log = resume(folder, overwrite=True)
     same_numbers(study, uninterrupted)
     assert log.count("has another spec, key, problems or versions, and will be replaced") == 1
 
@@ -373,7 +377,7 @@ def broken(joint=None, codes=None, features=None):
 
 BAD = {
     "joint of the problem ('mine', 'biased') must be finite, got nan": broken(joint=jnp.full((8, 2), jnp.nan)),
-    "joint of the problem ('mine', 'biased') must sum to one": broken(joint=jnp.full((8, 2), 1.0)),
+    "joint of the problem ('mine', 'biased') sums to 16, not 1": broken(joint=jnp.full((8, 2), 1.0)),
     "joint of the problem ('mine', 'biased') must not be negative": broken(
         joint=jnp.full((8, 2), 1 / 14).at[0].set(-1 / 14)
     ),

@@ -63,7 +63,7 @@ def test_epochs_take_the_place_of_the_default_steps(tmp_path):
 
 
 SOURCES = {
-    "invariant L=4 symmetric": "invariant --string-length 4 --group symmetric",
+    "invariant L=4 symmetric": "invariant --length 4 --group symmetric",
     "robust": "robust",
     "digital 3×3 K=4": "digital --grid 3 --num-cells 4",
 }
@@ -85,7 +85,7 @@ def test_from_a_shell_a_second_study_of_the_same_shapes_finds_its_programs_compi
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     kept = []
-    for more in (["--no-keep-programs", "--quiet"], [], ["--seed", "1", "--quiet"]):
+    for more in (["--no-keep-programs", "--quiet"], ["--overwrite"], ["--overwrite", "--seed", "1", "--quiet"]):
         done = subprocess.run(
             [sys.executable, "-m", "isjax", *words, *more], capture_output=True, text=True, env=environment, check=False
         )
@@ -132,8 +132,8 @@ REFUSED = {
     "digital --num-relevant 2": "--num-relevant (applied to isjax sweep digital)",
     "--group cyclic": "--group (applied to isjax sweep",
     "digital --grid 2 --num-cells 5": "num_cells=5, but the grid has only 4 points",
-    "invariant --string-length 0": "length must be at least 1, got 0",
-    "invariant --string-length": "string_length must name at least one value",
+    "invariant --length 0": "length must be at least 1, got 0",
+    "invariant --length": "length must name at least one value",
     "sideways": "Unrecognized options: sideways",
     "--lengths 0": "lengths must be at least 1, got 0",
     "--batch-sizes 0": "batch_sizes must be at least 1, got 0",

@@ -70,7 +70,7 @@ def test_legend_and_labels_are_whole_and_apart_however_few_the_panels(study):
 def test_a_floor_of_zero_is_not_drawn(study):
     nothing_lost = with_values(study, encoder_bias=np.zeros(4))
     labels = [text.get_text() for text in isjax.study.figure(nothing_lost).legends[0].get_texts()]
-    assert labels == ["X itself", "sufficient U", "biased U", "mine"]
+    assert labels == ["X itself", "sufficient U", "biased U", "mine", "least along a run"]
 
 
 def test_risks_of_less_than_a_decade_have_ticks_too(study):

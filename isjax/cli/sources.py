@@ -57,14 +57,14 @@ class Sparse(SourceFamily):
 class Invariant(SourceFamily):
     """Y depends on the orbit of a bit string under a group of permutations."""
 
-    string_length: tuple[int, ...] = (8,)
-    """Bits of the string, L; one source for each."""
+    length: tuple[int, ...] = (8,)
+    """Bits of the string, L; one source for each. (--lengths are those of the data.)"""
     group: Literal["cyclic", "symmetric"] = "cyclic"
     """The group."""
 
     def models(self) -> Iterator[_Model]:
         """One for each length of the string."""
-        for length in self.string_length:
+        for length in self.length:
             build = partial(invariant_source, length=length, group=self.group)
             yield f"invariant L={length} {self.group}", length, build
 

@@ -32,8 +32,8 @@ __all__ = ["DEFAULT_SPEC", "Encoder", "Plot", "Show", "Sweep", "programs_folder"
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_SPEC = SweepSpec(num_steps=2000, schedule="linear")
-"""The grid of the default study; its learning rate decays to zero, so that one rate serves every width."""
+DEFAULT_SPEC = SweepSpec(num_steps=2000)
+"""The grid of the default study."""
 
 Encoder = Literal["identity", "sufficient", "biased"]
 
@@ -65,6 +65,8 @@ class Sweep:
     """Name of the files."""
     resume: bool = False
     """Continue an interrupted run: train only the blocks that are missing."""
+    overwrite: bool = False
+    """Replace a study of the same name."""
     cluster: str | None = None
     """Address of a Dask scheduler whose workers train the blocks, such as tcp://host:8786."""
     quiet: bool = False
@@ -98,13 +100,17 @@ class Sweep:
         except (TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         check_writable(self.output)
+        data = self.output / f"{self.name}.nc"
+        if data.exists() and not (self.overwrite or self.resume):
+            raise CommandLineError(
+                f"{data} exists: give --overwrite to replace it, --resume to continue it, or --name for another name"
+            )
         console.quiet = self.quiet
         num_networks = len(problems) * self.spec.num_members
         console.print(
             f"{num_networks} networks ({len(problems)} problems × {self.spec.num_members}) on {devices()}",
             highlight=False,
         )
-        data = self.output / f"{self.name}.nc"
         with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
             try:
                 study = isjax.study.run(
@@ -114,8 +120,11 @@ class Sweep:
                     output=data,
                     executor=executor,
                     resume=self.resume,
+                    overwrite=self.overwrite,
                     progress=not self.quiet,
                 )
+            except FileExistsError as error:
+                raise CommandLineError(str(error).replace("overwrite=True", "--overwrite")) from error
             except RunError as error:
                 raise CommandFailed(str(error)) from error
         drawn = style.save(isjax.study.figure(study), self.output / f"{self.name}.png")

@@ -43,9 +43,7 @@ def check_samples(
     x: ArrayLike, y: ArrayLike, u: ArrayLike, shape: tuple[int, ...]
 ) -> tuple[tuple[Array, Array, Array], Sizes]:
     """Samples of X, Y and U, checked, and the sizes of their alphabets."""
-    if len(shape) != 3:
-        raise ValueError(f"shape must be (|X|, |Y|, |U|), got {shape}")
-    num_x, num_y, num_u = (_checks.check_integer(size, "shape") for size in shape)
+    num_x, num_y, num_u = _checks.as_sizes(shape, "(|X|, |Y|, |U|)")
     sizes = (num_x, num_y, num_u)
     x, y, u = (_checks.as_symbols(s, k, name) for s, k, name in zip((x, y, u), sizes, "xyu", strict=True))
     _checks.check_same_length(x=x, y=y, u=u)

@@ -85,6 +85,8 @@ def bootstrap(
       (True, True)
     """
     _checks.check_key(key)
+    if not callable(statistic):
+        raise TypeError(f"statistic must be a function of the data, got {statistic!r}")
     num_resamples = _checks.check_integer(num_resamples, "num_resamples", at_least=2)
     confidence = _checks.check_open_unit_interval(confidence, "confidence")
     data = jax.tree.map(jnp.asarray, data)

@@ -31,7 +31,7 @@ from isjax.sweeps import SweepSpec
 
 __all__ = ["FORMAT", "Checkpoints", "NoCheckpoints", "digest", "digest_of_problem", "identify", "locked"]
 
-FORMAT = "isjax block 2"
+FORMAT = "isjax block 3"
 _SUFFIX = ".block"
 
 _logger = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class Checkpoints:
       path: the file of the study.
       identities: what determines each block of the study.
       digest: of all that determines the study.
+      overwrite: whether another file at ``path`` may be replaced.
 
     Examples:
       >>> import pathlib, tempfile, numpy as np, isjax.study.blocks, isjax.study.checkpoints
@@ -142,6 +143,7 @@ class Checkpoints:
     path: Path
     identities: Sequence[dict[str, Any]]
     digest: str
+    overwrite: bool = False
 
     @property
     def folder(self) -> Path:
@@ -167,7 +169,15 @@ class Checkpoints:
         return study, self._restore_blocks() if study is None else {}
 
     def start_anew(self) -> tuple[xr.Dataset | None, dict[int, Part]]:
-        """No study and no blocks; warns if there are blocks that could have been restored."""
+        """No study and no blocks; warns if there are blocks that could have been restored.
+
+        Raises:
+          FileExistsError: if there is a file that may not be replaced.
+        """
+        if self.path.exists() and not self.overwrite:
+            raise FileExistsError(
+                f"{self.path} exists: give overwrite=True to replace it, resume=True to continue it, or another output"
+            )
         if self._num_files():
             _logger.warning(
                 "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) restores them",
@@ -219,7 +229,10 @@ class Checkpoints:
             _logger.warning("the study is computed again: %s", error)
             return None
         if study.attrs.get("digest") != self.digest:
-            _logger.warning("%s has another spec, key, problems or versions, and will be replaced", self.path)
+            reason = f"{self.path} has another spec, key, problems or versions"
+            if not self.overwrite:
+                raise FileExistsError(f"{reason}: give overwrite=True to replace it, or another output")
+            _logger.warning("%s, and will be replaced", reason)
             return None
         _logger.info("%s is complete: there is nothing to train", self.path)
         return study

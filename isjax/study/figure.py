@@ -18,8 +18,10 @@ _LEGEND_WIDTH = 1.8  # inches an entry
 def figure(study: "xr.Dataset") -> "Figure":
     """Excess risk against data length, a line for each encoder, and a dashed line at the loss of a biased one.
 
-    A panel for each network (rows) and source (columns), on log axes. Lines are means over seeds of the least excess
-    risk along a run, bands extend from the smallest to the largest value over seeds.
+    A panel for each network (rows) and source (columns), on log axes. Lines are means over seeds of the excess risk
+    after the last step, bands extend from the smallest to the largest value over seeds. The thin lines are means of the
+    least excess risk along a run, at which one could stop only by knowing the distribution. Runs that diverged are left
+    out, and a note says how many there are.
 
     Args:
       study: as ``isjax.study.run`` returns it, or a part of it by ``sel``.
@@ -39,10 +41,15 @@ def figure(study: "xr.Dataset") -> "Figure":
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from isjax._shell.style import STYLE
-    from isjax.study.results import positions_by_source, with_problem_axis
+    from isjax.study.results import describe_diverged, positions_by_source, with_problem_axis
 
+    if not hasattr(study, "data_vars"):
+        raise TypeError(
+            f"study must be a dataset, as isjax.study.run and isjax.study.load return it, got {type(study).__name__}"
+        )
     drawn = with_problem_axis(study)
     sources = positions_by_source(drawn)
     networks = [(str(name), size) for name in drawn["network"].values for size in drawn["batch_size"].values]
@@ -59,7 +66,8 @@ def figure(study: "xr.Dataset") -> "Figure":
                     axes[row, column].set_title(source)
             batch = f", batch {size}" if drawn.sizes["batch_size"] > 1 else ""
             axes[row, 0].set_ylabel(f"MLP {network}{batch}")
-        _arrange(made, handles)
+        handles["least along a run"] = Line2D([], [], color="0.4", linewidth=0.6)
+        _arrange(made, handles, describe_diverged(drawn).partition(":")[0])
     return made
 
 
@@ -72,8 +80,9 @@ def _panel(axis: "Axes", drawn: "xr.Dataset", encoders: dict[str, int]) -> "dict
     length = drawn["length"].to_numpy()
     for encoder, position in encoders.items():
         colour, marker, label = LOOKS.get(encoder) or (next(others), "D", encoder)
-        of_seeds = drawn["best_excess_risk"].isel(problem=position)
+        of_seeds, least = (drawn[f"{name}_excess_risk"].isel(problem=position) for name in ("last", "best"))
         (handles[label],) = axis.plot(length, of_seeds.mean("seed"), color=colour, marker=marker, label=label)
+        axis.plot(length, least.mean("seed"), color=colour, linewidth=0.6)
         axis.fill_between(length, of_seeds.min("seed"), of_seeds.max("seed"), color=colour, alpha=0.18, linewidth=0)
         loss = float(drawn["encoder_bias"].isel(problem=position))
         if loss > 1e-6:
@@ -103,14 +112,15 @@ def _format(axis: "Axes", drawn: "xr.Dataset") -> None:
 
 def _risk_limits(drawn: "xr.Dataset") -> tuple[float, float]:
     """Limits of the axis of risks: around all lines, and at most four decades."""
-    risk, loss = drawn["best_excess_risk"].to_numpy(), drawn["encoder_bias"].to_numpy()
-    highest = float(np.nanmax(risk)) or 1.0
-    lowest = min([float(np.nanmin(risk)), *loss[loss > 1e-6].tolist()])
+    risk = np.stack([drawn[f"{name}_excess_risk"].to_numpy() for name in ("last", "best")])
+    risk, loss = risk[np.isfinite(risk)], drawn["encoder_bias"].to_numpy()
+    highest = float(risk.max(initial=0)) or 1.0
+    lowest = min([*risk.tolist(), *loss[loss > 1e-6].tolist()], default=highest)
     return max(lowest / 1.3, highest * 1e-4), highest * 1.6
 
 
-def _arrange(made: "Figure", handles: "dict[str, Artist]") -> None:
-    """Adds a legend above the panels, the labels of the axes, and space for both.
+def _arrange(made: "Figure", handles: "dict[str, Artist]", note: str) -> None:
+    """Adds a legend above the panels, the labels of the axes, a note if there is one, and space for all.
 
     The margins, in inches, fit labels of one line. Letting matplotlib compute them would double the time.
     """
@@ -121,5 +131,7 @@ def _arrange(made: "Figure", handles: "dict[str, Artist]") -> None:
     made.set_figheight(height)
     made.subplots_adjust(left, bottom, right, top, wspace=0.06, hspace=0.12)
     made.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.3)
+    if note:
+        made.text(left, 0.06 / height, note, fontsize=7, ha="left", va="bottom")
     made.supxlabel("data length n (samples)", fontsize=8, x=(left + right) / 2, y=0.06 / height)
     made.supylabel("excess risk over H(Y|X) (nats)", fontsize=8, x=0.06 / width, y=(bottom + top) / 2)

@@ -15,11 +15,13 @@ _TARGET = 0.1
 
 def print_study(study: xr.Dataset, console: Console) -> None:
     """Prints a table for each source: excess risk by data length, then what each encoder needed and what it loses."""
-    risk = study["best_excess_risk"].mean("seed")
-    samples = results.samples_to_reach(risk, _TARGET)
+    risk, least = (study[name].mean("seed") for name in ("last_excess_risk", "best_excess_risk"))
+    needed, needed_least = (results.samples_to_reach(mean, _TARGET) for mean in (risk, least))
     networks = [(str(name), size) for name in study["network"].values for size in study["batch_size"].values]
-    console.print(f"Least excess risk over H(Y|X) in nats by data length n, mean over {study.sizes['seed']} seeds;")
-    console.print(f"n* is the data length that reaches {_TARGET} nats.")
+    console.print("Excess risk over H(Y|X) in nats after the last step, by data length n,")
+    console.print(f"mean over {study.sizes['seed']} seeds; n* is the length that reaches {_TARGET} nats.")
+    if diverged := results.describe_diverged(study):
+        console.print(diverged, style="bold", highlight=False)
     for source, encoders in results.positions_by_source(study).items():
         table = Table(title=f"\n{source}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         for heading in ("encoder", "loss", "MLP"):
@@ -29,46 +31,50 @@ def print_study(study: xr.Dataset, console: Console) -> None:
         for encoder, position in encoders.items():
             for network, size in networks:
                 of_network, reached = (
-                    array.isel(problem=position).sel(network=network, batch_size=size) for array in (risk, samples)
+                    array.isel(problem=position).sel(network=network, batch_size=size) for array in (risk, needed)
                 )
                 first = encoder, f"{float(study['encoder_bias'].isel(problem=position)):.3f}"
                 table.add_row(
                     *(first if (network, size) == networks[0] else ("", "")),
                     network + (f" B={size}" if study.sizes["batch_size"] > 1 else ""),
-                    *(f"{value:.3f}" for value in of_network.to_numpy()),
+                    *("–" if np.isnan(value) else f"{value:.3f}" for value in of_network.to_numpy()),
                     "–" if np.isnan(reached) else f"{float(reached):.0f}",
                 )
         console.print(table)
-        for finding in _findings(study, risk, samples, encoders):
+        for finding in _savings(needed, encoders, "after the last step"):
             console.print(finding, style="italic", highlight=False)
+        for finding in _savings(needed_least, encoders, "at the least risk along a run"):
+            console.print(finding, style="italic", highlight=False)
+        if "biased" in encoders:
+            console.print(_loss_of_biased(study, risk, encoders["biased"]), style="italic", highlight=False)
     seconds = {name: study.attrs.get(f"{name}_seconds") for name in ("compile", "run")}
     if None not in seconds.values():
         console.print(f"\ncompiling took {seconds['compile']:.1f} s, training {seconds['run']:.1f} s", highlight=False)
 
 
-def _findings(study: xr.Dataset, risk: xr.DataArray, samples: xr.DataArray, encoders: dict[str, int]) -> list[str]:
-    """Sentences about one source: how much data the sufficient code saves, and what the biased one loses."""
+def _savings(needed: xr.DataArray, encoders: dict[str, int], when: str) -> list[str]:
+    """Sentences about how much data the sufficient code of one source saves."""
+    if not {"identity", "sufficient"} <= encoders.keys():
+        return []
+    itself, reached = (needed.isel(problem=encoders[name]).to_numpy() for name in ("identity", "sufficient"))
+    both, alone = ~np.isnan(itself) & ~np.isnan(reached), np.isnan(itself) & ~np.isnan(reached)
     findings = []
-    if {"identity", "sufficient"} <= encoders.keys():
-        itself, reached = (samples.isel(problem=encoders[name]).to_numpy() for name in ("identity", "sufficient"))
-        both, alone = ~np.isnan(itself) & ~np.isnan(reached), np.isnan(itself) & ~np.isnan(reached)
-        if both.any():
-            times = _span(itself[both] / reached[both], ".1f")
-            findings.append(f"the sufficient U reaches {_TARGET} nats with {times} times less data than X itself")
-        if alone.any():
-            at = _span(reached[alone], ".0f")
-            findings.append(f"the sufficient U reaches {_TARGET} nats at n={at}, X itself at no length")
-    if "biased" in encoders:
-        loss = float(study["encoder_bias"].isel(problem=encoders["biased"]))
-        longest = int(np.argmax(study["length"].values))
-        at = f"at n={study['length'].values[longest]}"
-        last = risk.isel(problem=encoders["biased"], length=longest).to_numpy()
-        if loss > 1e-6:
-            times = _span(last / loss, ".3f")
-            findings.append(f"the biased U loses {loss:.3f} nats; its excess risk {at} is {times} times that")
-        else:
-            findings.append(f"the biased U loses nothing here; its excess risk {at} is {_span(last, '.3f')} nats")
+    if both.any():
+        times = _span(itself[both] / reached[both], ".1f")
+        findings.append(f"{when}, the sufficient U needs {times} times less data than X itself")
+    if alone.any():
+        at = _span(reached[alone], ".0f")
+        findings.append(f"{when}, the sufficient U needs n={at}; X itself reaches {_TARGET} at no length")
     return findings
+
+
+def _loss_of_biased(study: xr.Dataset, risk: xr.DataArray, position: int) -> str:
+    """A sentence about what the biased code of one source loses."""
+    loss, longest = float(study["encoder_bias"].isel(problem=position)), int(np.argmax(study["length"].values))
+    at, last = f"at n={study['length'].values[longest]}", risk.isel(problem=position, length=longest).to_numpy()
+    if loss > 1e-6:
+        return f"the biased U loses {loss:.3f} nats; its excess risk {at} is {_span(last / loss, '.3f')} times that"
+    return f"the biased U loses nothing here; its excess risk {at} is {_span(last, '.3f')} nats"
 
 
 def _span(values: np.ndarray, form: str) -> str:

@@ -24,6 +24,8 @@ from isjax.sweeps import AXES, SweepResult, SweepSpec
 __all__ = [
     "FORMAT",
     "Name",
+    "check_path",
+    "describe_diverged",
     "load",
     "positions_by_source",
     "samples_to_reach",
@@ -35,8 +37,8 @@ __all__ = [
 Name = tuple[str, str]
 """Names a problem of a study: (source, encoder)."""
 
-FORMAT = "isjax study 3"
-_OLDER_FORMATS = ("isjax study 1", "isjax study 2")
+FORMAT = "isjax study 4"
+_OLDER_FORMATS = tuple(f"isjax study {i}" for i in (1, 2, 3))
 _NAME = ("source", "encoder")
 
 
@@ -56,10 +58,11 @@ def to_dataset(
 
     Returns:
       A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, network, batch_size,
-      learning_rate, length, seed, evaluation), ``best_excess_risk`` over (problem, network, batch_size, length, seed),
-      ``encoder_bias`` and ``conditional_entropy`` over (problem), all in nats, and ``steps`` over (batch_size, length,
-      evaluation). A network's coordinate is its name, and ``width`` its hidden width if all networks have one. The
-      attributes hold the spec, versions and timings.
+      learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over (problem, network,
+      batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``target_entropy`` over (problem), all in
+      nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and ``steps`` over
+      (batch_size, length, evaluation). A network's coordinate is its name, and ``width`` its hidden width if all
+      networks have one. The attributes hold the spec, versions and timings.
 
     Raises:
       ValueError: if there is not one name for each problem.
@@ -86,9 +89,16 @@ def to_dataset(
             "excess_risk": in_nats(result.excess_risk, "cross-entropy risk minus H(Y|X)"),
             "decoder_error": in_nats(result.decoder_error, "excess risk minus the mutual information loss"),
             "train_loss": in_nats(result.train_loss, "cross-entropy on the training data"),
+            "last_excess_risk": in_nats(result.last_excess_risk, "excess risk after the last step", of_best),
             "best_excess_risk": in_nats(result.best_excess_risk, "least excess risk along a training run", of_best),
+            "diverged": xr.Variable(AXES[:-1], np.asarray(result.diverged), {"long_name": "whether a run diverged"}),
             "encoder_bias": in_nats(result.encoder_bias, "mutual information loss I(X;Y|U)", ("problem",)),
             "conditional_entropy": in_nats(result.conditional_entropy, "H(Y|X)", ("problem",)),
+            **(
+                {}
+                if result.target_entropy is None
+                else {"target_entropy": in_nats(result.target_entropy, "H(Y)", ("problem",))}
+            ),
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
@@ -119,8 +129,21 @@ def to_dataset(
     ).set_xindex(_NAME)
 
 
+def check_path(path: object, name: str) -> None:
+    """Refuses what is not the path of a file.
+
+    Examples:
+      >>> import isjax.study.results
+      >>> isjax.study.results.check_path("study.nc", "output")
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be the path of a file, such as 'study.nc', got {path!r}")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{name} must be a file, such as study.nc, got the folder {path}")
+
+
 def with_problem_axis(study: xr.Dataset) -> xr.Dataset:
-    """The best excess risk and the encoder bias of a study over (problem, …), also after a selection by ``sel``.
+    """The excess risks and the encoder bias of a study over (problem, …), also after a selection by ``sel``.
 
     Args:
       study: as ``to_dataset`` makes it, or a part of it by source, encoder or both.
@@ -131,12 +154,13 @@ def with_problem_axis(study: xr.Dataset) -> xr.Dataset:
     Examples:
       >>> import xarray, isjax.study.results
       >>> names = {"source": ("problem", ["a", "a", "b"]), "encoder": ("problem", ["identity", "biased", "biased"])}
-      >>> risks = {"best_excess_risk": ("problem", [0.3, 0.2, 0.1]), "encoder_bias": ("problem", [0.0, 0.1, 0.1])}
+      >>> risks = {name: ("problem", [0.3, 0.2, 0.1]) for name in ("last_excess_risk", "best_excess_risk")}
+      >>> risks |= {"encoder_bias": ("problem", [0.0, 0.1, 0.1]), "diverged": ("problem", [False] * 3)}
       >>> study = xarray.Dataset(risks, names).set_xindex(("source", "encoder"))
       >>> dict(isjax.study.results.with_problem_axis(study.sel(encoder="biased")).sizes)
       {'problem': 2}
     """
-    drawn = study[["best_excess_risk", "encoder_bias"]]
+    drawn = study[["last_excess_risk", "best_excess_risk", "encoder_bias", "diverged"]]
     if "problem" not in drawn.dims:
         scalars = [name for name in _NAME if name not in drawn.dims]
         drawn = drawn.drop_vars("problem", errors="ignore").expand_dims(scalars).stack(problem=_NAME)
@@ -157,6 +181,34 @@ def positions_by_source(study: xr.Dataset) -> dict[str, dict[str, int]]:
     for position, (source, encoder) in enumerate(names):
         sources.setdefault(source, {})[encoder] = position
     return sources
+
+
+def describe_diverged(study: xr.Dataset) -> str:
+    """How many runs of a study diverged, and which, in a sentence; empty if none did.
+
+    Examples:
+      >>> import xarray, isjax.study.results
+      >>> axes = ("network", "learning_rate", "seed")
+      >>> coords = {"network": ["32"], "learning_rate": [0.1, 1000.0]}
+      >>> study = xarray.Dataset({"diverged": (axes, [[[False, False], [True, False]]])}, coords)
+      >>> isjax.study.results.describe_diverged(study)
+      '1 of 4 runs diverged and is left out of the means: 1 of MLP 32 at learning rate 1000'
+    """
+    diverged = study["diverged"]
+    count = int(diverged.sum())
+    if not count:
+        return ""
+    counts = diverged.sum([axis for axis in diverged.dims if axis not in ("network", "learning_rate")])
+    where = [
+        f"{int(number)} of MLP {name} at learning rate {rate:g}"
+        for name, of_network in zip(study["network"].values, counts.transpose("network", ...).values, strict=True)
+        for rate, number in zip(study["learning_rate"].values, of_network, strict=True)
+        if number
+    ]
+    named = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
+    return (
+        f"{count} of {diverged.size} runs diverged and {'is' if count == 1 else 'are'} left out of the means: {named}"
+    )
 
 
 def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
@@ -210,12 +262,13 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Examples:
       >>> import tempfile, xarray, isjax.study
       >>> names = {"source": ("problem", ["mine"]), "encoder": ("problem", ["biased"])}
-      >>> study = xarray.Dataset({"encoder_bias": ("problem", [0.25])}, names, {"format": "isjax study 3"})
+      >>> study = xarray.Dataset({"encoder_bias": ("problem", [0.25])}, names, {"format": "isjax study 4"})
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = isjax.study.save(study.set_xindex(("source", "encoder")), folder + "/study.nc")
       ...     float(isjax.study.load(path).encoder_bias.sel(source="mine", encoder="biased"))
       0.25
     """
+    check_path(path, "path")
     plain = study.reset_index("problem")
     checked = plain.assign_attrs(checksum=_checksum(plain))
     content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
@@ -244,6 +297,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
       ...
       FileNotFoundError: there is no file nowhere.nc
     """
+    check_path(path, "path")
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:

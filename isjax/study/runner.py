@@ -41,7 +41,7 @@ from isjax.study.blocks import (
 )
 from isjax.study.checkpoints import Checkpoints, NoCheckpoints, digest, digest_of_problem, identify
 from isjax.study.results import Name
-from isjax.sweeps import SweepSpec
+from isjax.sweeps import SweepSpec, check_spec
 
 __all__ = ["Executor", "run"]
 
@@ -65,6 +65,7 @@ def run(
     output: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> xr.Dataset:
     """Trains every member of a study, and returns its results with named axes.
@@ -90,6 +91,7 @@ def run(
       output: the file to write, ``….nc``; none if None.
       executor: trains the blocks; this process if None.
       resume: whether to continue an interrupted run with the same ``output``.
+      overwrite: whether a file ``output`` may be replaced; a finished study is not, unless this is said.
       progress: whether to show on standard error what is being compiled and trained.
 
     Returns:
@@ -99,6 +101,7 @@ def run(
       determines the numbers.
 
     Raises:
+      FileExistsError: if ``output`` exists, and is neither continued nor to be overwritten.
       OSError: if the folder of ``output`` cannot be written.
       RunError: if a block could not be trained or written, or another run holds the folder. Finished blocks are kept.
       ValueError: if there is no problem, or one has a key that is not a pair of non-empty strings, a joint that is not
@@ -120,6 +123,9 @@ def run(
     _checks.check_key(key)
     if resume and output is None:
         raise ValueError("resume=True needs output, the file of the study to continue")
+    check_spec(spec)
+    if output is not None:
+        results.check_path(output, "output")
     if executor is not None and jax.process_count() > 1:
         raise ValueError(f"executor must be None in a JAX program of {jax.process_count()} processes")
     names = _check_names(problems)
@@ -131,7 +137,7 @@ def run(
     is_coordinator = jax.process_index() == 0
     store = NoCheckpoints()
     if output is not None and is_coordinator:
-        store = Checkpoints(Path(output), plan.identities, plan.digest)
+        store = Checkpoints(Path(output), plan.identities, plan.digest, overwrite)
 
     with contextlib.ExitStack() as stack:
         with _fail_everywhere():
@@ -151,6 +157,8 @@ def run(
         with _fail_everywhere():
             if study is None and is_coordinator:
                 study = plan.study(parts)
+                if diverged := results.describe_diverged(study):
+                    _logger.warning("%s", diverged)
                 store.finish(study)
             store.remove_blocks()
         return _broadcast_study(study)
@@ -161,6 +169,11 @@ def run(
 
 def _check_names(problems: Mapping[Name, Problem]) -> list[Name]:
     """The names of the problems, each a pair of non-empty strings."""
+    if not isinstance(problems, Mapping):
+        raise TypeError(
+            "problems must map (source, encoder) to a Problem, such as {('mine', 'biased'): problem}, "
+            f"got {type(problems).__name__}"
+        )
     if not problems:
         raise ValueError("problems must hold at least one problem, got none")
     for name in problems:
@@ -169,6 +182,11 @@ def _check_names(problems: Mapping[Name, Problem]) -> list[Name]:
             raise ValueError(
                 f"problems must be named by pairs (source, encoder) of non-empty strings, such as ('mine', 'biased'), "
                 f"got the name {name!r}"
+            )
+        if not isinstance(problems[name], Problem):
+            raise TypeError(
+                f"problems must hold an isjax.Problem for {name}, got {type(problems[name]).__name__}: "
+                "a Source gives one by source.problem('identity')"
             )
     return list(problems)
 
