@@ -1,10 +1,11 @@
-"""Converts the mathematics of docstrings from Sphinx's notation to that of the site's Markdown."""
+"""Prepares docstrings for the site: Sphinx's mathematics becomes Markdown, and methods for JAX alone are left out."""
 
 import re
 
 import griffe
 
 _BLOCK = re.compile(r"^(?P<indent>[ ]*)\.\. math::[ ]*(?P<tex>.*(?:\n[ ]*\S.*)*)", re.MULTILINE)
+_INTERNAL = {"__post_init__", "tree_flatten", "tree_flatten_with_keys", "tree_unflatten"}
 _INLINE = re.compile(r":math:`(?P<tex>[^`]+)`")
 
 
@@ -30,5 +31,7 @@ class SphinxMath(griffe.Extension):
 
     def on_instance(self, *, obj: griffe.Object, **_: object) -> None:
         """Called for each object that is loaded."""
+        if obj.name in _INTERNAL:
+            obj.docstring = None  # the site shows only what has one
         if obj.docstring:
             obj.docstring.value = dollars(obj.docstring.value)

@@ -8,6 +8,7 @@ import importlib as _importlib
 from types import ModuleType as _ModuleType
 
 from isjax._checks import warn_of_known_bad_jaxlib as _warn_of_known_bad_jaxlib
+from isjax._typing import shorten_signature as _shorten_signature
 from isjax.bottleneck import Bottleneck as Bottleneck
 from isjax.bottleneck import bottleneck_curve as bottleneck_curve
 from isjax.bottleneck import deterministic_information_bottleneck as deterministic_information_bottleneck
@@ -99,6 +100,8 @@ from isjax.training import train as train
 __version__ = "0.1.0"
 
 _warn_of_known_bad_jaxlib()
+for _public in [each for name, each in vars().items() if not name.startswith("_")]:
+    _shorten_signature(_public)
 
 
 def __getattr__(name: str) -> _ModuleType:

@@ -1,6 +1,6 @@
 """Divergences between two distributions over one finite alphabet.
 
-Each is a sum of non-negative terms (see ``_numerics``): it is never negative, and accurate in float32 where it is many
+Each is a sum of non-negative terms: it is never negative, and accurate in float32 where it is many
 orders of magnitude smaller than the entropies.
 """
 

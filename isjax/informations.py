@@ -1,6 +1,6 @@
 """Mutual informations between the variables of a joint distribution.
 
-Each is a sum of non-negative terms (see ``_numerics``): a mutual information is never negative, and accurate in float32
+Each is a sum of non-negative terms: a mutual information is never negative, and accurate in float32
 where it is many orders of magnitude smaller than the entropies.
 """
 

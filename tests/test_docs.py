@@ -1,6 +1,7 @@
 """The site builds in strict mode, its search finds every public name, and the pages' code prints what they say."""
 
 import doctest
+import inspect
 import json
 import re
 import runpy
@@ -42,6 +43,15 @@ def test_the_code_of_a_page_prints_what_the_page_says(page, tmp_path, monkeypatc
             assert abs(float(number) - float(shown)) < 2 * 10.0 ** -len(shown.partition(".")[2])
 
 
+@pytest.mark.parametrize("name", sorted(public_names()))
+def test_help_prints_a_short_signature(name):
+    public = public_names()[name]
+    if isinstance(public, type) and issubclass(public, str | int):
+        return
+    assert "jaxtyping" not in str(inspect.signature(public))
+    assert "->" not in str(inspect.signature(public))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site, built in strict mode: a link, an anchor or a picture that does not exist is an error."""
@@ -63,11 +73,28 @@ def test_search_finds_every_public_name_on_the_page_of_its_module(site):
     assert needed - found == set()
 
 
+def test_the_reference_shows_no_private_names_and_no_methods_for_jax_alone(site):
+    anchors = re.findall(r'id="(isjax\.[^"]*)"', "".join(page.read_text() for page in site.glob("reference/*/*.html")))
+    assert "isjax.sweeps.SweepSpec.num_members" in anchors
+    hidden = re.compile(r"\._[a-z]|\.(tree_flatten\w*|tree_unflatten|__post_init__)$")
+    assert [anchor for anchor in anchors if hidden.search(anchor)] == []
+    for page in site.glob("reference/*/index.html"):
+        assert re.findall(r"<code>_[a-z]\w*</code>", page.read_text()) == [], page
+
+
 def test_formulas_of_docstrings_reach_the_browser(site):
     page = (site / "reference" / "divergences" / "index.html").read_text()
     assert re.search(r'<div class="arithmatex">\\\[\s*D\(p \\\| q\) = \\sum_i', page)
     for page in site.rglob("*.html"):
         assert not re.search(r"(\.\. |:)math:|\$\$", page.read_text()), page
+
+
+@pytest.mark.parametrize(
+    ("word", "page"), [("cite", "citing/"), ("install", "installation/"), ("unnormalised", "reference/#common-errors")]
+)
+def test_search_finds_a_word_that_a_newcomer_tries(site, word, page):
+    sections = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    assert page in [each["location"] for each in sections if word in (each["title"] + each["text"]).lower()]
 
 
 def test_pages_load_nothing_from_elsewhere(site):

@@ -88,6 +88,24 @@ def test_the_losses_of_sign_layers_add_up_and_real_activations_lose_nothing_with
     assert found["real, losses"].max() < 1e-9 < 1e-3 < found["real, bins of 0.5, losses"].max()
 
 
+def test_exact_coordinates_bound_those_of_bins_and_the_inputs_do_not_move_in_the_information_plane(figure, capsys):
+    """I(T;Y) is at most I(X;Y), I(X;T) at most H(X), and bins lose more; of an independent Y nothing is known."""
+    sizes = {"num_inputs": 6, "widths": (5, 2), "num_seeds": 2, "num_steps": 200, "num_probes": 3}
+    found = load("information_plane").main(figure, **sizes)
+    entropy, information = found["H(X)"], found["I(X;Y)"]
+    assert entropy == pytest.approx(6)
+    for units in ("tanh", "ReLU"):
+        (exact, binned) = np.moveaxis(found[units], -2, 0)  # [layer, seed, probe, (I(X;T), I(T;Y), null)]
+        assert exact.shape == (3, 2, 4, 3)
+        np.testing.assert_allclose(exact[0, ..., :2], np.broadcast_to([entropy, information], (2, 4, 2)), rtol=1e-5)
+        assert (binned[..., :2] <= exact[..., :2] + 1e-5).all()
+        assert binned[1:, ..., 0].min() < entropy - 1
+        assert (exact[..., 1] <= information + 1e-5).all()
+        assert found[f"{units}, excess risk"][:, -1].mean() < found[f"{units}, excess risk"][:, 0].mean()
+    assert found["null, largest"] < 1e-9 < 0.1 < information
+    assert f"I(X;Y) = {information:.3f} bits" in capsys.readouterr().out
+
+
 def test_the_empirical_loss_is_in_the_cross_entropy_and_an_oracle_lowers_the_encoder_bias(figure):
     """H(Y|X) + I(X;Y|U) + the decoder's error of the data is their cross-entropy; at δ = 0 there is no bias."""
     sizes = {"lengths": (16, 64), "num_inputs": 4, "num_seeds": 4, "num_steps": 60}
