@@ -37,7 +37,7 @@ def displayed_as_call(cls: _Class) -> _Class:
 
     def text(self: Any) -> str:  # noqa: ANN401
         given = [(field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self)]
-        changed = [f"{name}={value!r}" for name, value, default in given if not _is(value, default)]
+        changed = [f"{name}={_option(value)}" for name, value, default in given if not _is(value, default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     cls.__repr__ = text
@@ -45,9 +45,19 @@ def displayed_as_call(cls: _Class) -> _Class:
     return cls
 
 
+def _option(value: object) -> str:
+    """An option, as it is written; in a call that is being traced, its shapes."""
+    leaves = jax.tree.leaves(value)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return f"({', '.join(map(describe, leaves))})"
+    return repr(value)
+
+
 def _is(value: object, default: object) -> bool:
     """Whether an option has its default value; options may be traced."""
-    return type(value) is type(default) and (value is default or bool(value == default))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        return False
+    return type(value) is type(default) and bool(value == default)
 
 
 def _rows(instance: Any, derived: tuple[str, ...]) -> list[tuple[str, str]]:  # noqa: ANN401
