@@ -38,10 +38,13 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """Measure what the columns of a file say about one of them, and what encoders lose of it.
+    """Measure what columns of a file say about another, and what encoders lose.
 
-    Prints H(Y), H(X) and I(X;Y) of the target Y and the inputs X, and for each encoder U what it retains, I(U;Y), and
-    what it loses, I(X;Y|U), with an interval and two tests of its sufficiency. Alphabets are the symbols that occur.
+    Prints H(Y), H(X) and I(X;Y) of the target Y and the inputs X.
+
+    For each encoder U: I(U;Y), which it retains, and I(X;Y|U), which it loses.
+
+    The loss has an interval and two tests. Alphabets are the symbols that occur.
     """
 
     file: tyro.conf.Positional[Path]
@@ -79,10 +82,13 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True)
 class Bottleneck:
-    """Find the encoders of a categorical column that lose least about another, for each number of codes.
+    """Find the encoders of a column that lose least about another.
 
-    Prints the loss I(X;Y|U) of the best encoder of 1, 2, … K codes; writes NAME.csv (the code of each symbol) and
-    NAME.png (those encoders and the curve of the information bottleneck) to the output folder.
+    Prints the loss I(X;Y|U) of the best encoder of 1, 2, … K codes.
+
+    Writes NAME.csv (the code of each symbol) and NAME.png to the output folder.
+
+    The figure shows these encoders and the curve of the information bottleneck.
     """
 
     file: tyro.conf.Positional[Path]

@@ -9,7 +9,9 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated, Any
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,9 @@ def _fused_products_are_correct() -> bool:
     return float(squared_norms[-1]) == 32768.0**2
 
 
+_KINDS: dict[tuple[type, ...], type] = {(int,): int, (float,): float, (float, int): float, (str,): str, (Path,): Path}
+
+
 def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the commands)
     """The command that the arguments name."""
     registry = tyro.constructors.ConstructorRegistry()
@@ -68,6 +73,24 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
             instance_from_str=lambda words: tuple(tuple(int(width) for width in word.split(",")) for word in words),
             is_instance=lambda instance: isinstance(instance, tuple),
             str_from_instance=lambda instance: [",".join(map(str, widths)) for widths in instance],
+        )
+
+    @registry.primitive_rule
+    def one_of_several_types(
+        type_info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        """An option that need not be given, or a number of any type: its help names one type, as ``INT``."""
+        kinds = set(get_args(type_info.type)) - {type(None)}
+        is_optional = type(None) in get_args(type_info.type)
+        kind = next((kind for names, kind in _KINDS.items() if kinds == set(names)), None)
+        if kind is None or get_origin(type_info.type) not in (Union, UnionType):
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar={str: "STR"}.get(kind, kind.__name__.upper()),
+            instance_from_str=lambda words: None if is_optional and words[0] == "None" else kind(words[0]),
+            is_instance=lambda instance: instance is None or isinstance(instance, tuple(kinds)),
+            str_from_instance=lambda instance: [str(instance)],
         )
 
     by_epochs = any(word.partition("=")[0] == "--num-epochs" for word in arguments)

@@ -47,24 +47,35 @@ def print_measurement(found: Measurement, console: Console, *, num_dropped: int 
     console.print(amounts)
     if not found.encoders:
         return
-    interval = (f"{100 * found.confidence:g} % interval", "right")
-    headings = ("I(U;Y)", "corrected", "I(X;Y|U)", "corrected")
-    tests = (("χ² p", "right"), ("permuted p", "right"))
-    losses = _columns(("U", "left"), ("codes", "right"), *((name, "right") for name in headings), interval, *tests)
-    for each in found.encoders:
-        losses.add_row(
-            Text(each.column + ("" if each.is_function_of_inputs else " *")),
-            str(each.symbols),
-            *_both(each.information),
+    names = [_short(each.column) + ("" if each.is_function_of_inputs else " *") for each in found.encoders]
+    retained = _columns(("U", "left"), *((name, "right") for name in ("codes", "I(U;Y)", "corrected")))
+    interval = f"{100 * found.confidence:g} % interval"
+    headings = ("I(X;Y|U)", "corrected", interval, "χ² p", "permuted p")
+    lost = _columns(("U", "left"), *((name, "right") for name in headings))
+    for name, each in zip(names, found.encoders, strict=True):
+        retained.add_row(Text(name), str(each.symbols), *_both(each.information))
+        lost.add_row(
+            Text(name),
             *_both(each.loss),
-            f"{each.low:.6f} to {each.high:.6f}",
+            f"{_amount(each.low)} to {_amount(each.high)}",
             f"{each.p_value:.3g}",
             f"{each.permutation_p_value:.3g}",
         )
-    console.print()
-    console.print(losses)
+    for table in (retained, lost):
+        console.print()
+        console.print(table)
     if not all(each.is_function_of_inputs for each in found.encoders):
         console.print("* not a function of X: I(X;Y|U) is what X says about Y beyond U", highlight=False)
+
+
+_LONGEST_NAME = 16  # characters, so that the tables fit into 80
+
+
+def _short(name: str) -> str:
+    """A column's name on one line, its middle left out if it is long."""
+    name = " ".join(name.split())
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _columns(*headings: tuple[str, str]) -> Table:
@@ -75,8 +86,13 @@ def _columns(*headings: tuple[str, str]) -> Table:
     return table
 
 
+def _amount(value: float) -> str:
+    """An amount of information, to five significant digits."""
+    return f"{value:.5g}"
+
+
 def _both(amount: Estimate) -> tuple[str, str]:
-    return f"{amount.plug_in:.6f}", f"{amount.corrected:.6f}"
+    return _amount(amount.plug_in), _amount(amount.corrected)
 
 
 def quantizer_table(quantizers: Quantizer, information: float) -> Table:
@@ -102,7 +118,7 @@ def quantizer_table(quantizers: Quantizer, information: float) -> Table:
         relevance = max(information - loss, 0.0)
         share = f"{relevance / information:.1%}" if information > 0 else "–"
         how = "optimal" if is_global else "best found"
-        table.add_row(str(k), f"{loss:.6f}", f"{relevance:.6f}", share, how)
+        table.add_row(str(k), _amount(loss), _amount(relevance), share, how)
     return table
 
 
