@@ -412,7 +412,7 @@ def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: Real | 
     Args:
       activations: outputs of a layer for each input symbol, shape ``[x, d]``.
       tolerance: largest coordinate difference up to which two rows may count as equal; if None, 256 units of rounding
-        of the largest activation.
+        of the largest finite activation. Infinities equal themselves only, and NaN nothing.
 
     Returns:
       Codes in order of first appearance, shape ``[x]``.
@@ -438,7 +438,7 @@ def activation_codes(activations: Float[ArrayLike, "x d"], *, tolerance: Real | 
 @jax.jit(inline=True)
 def _activation_codes(activations: Array, tolerance: ArrayLike | None) -> Array:
     if tolerance is None:
-        tolerance = 256 * _eps(activations) * jnp.max(jnp.abs(activations))
+        tolerance = 256 * _eps(activations) * jnp.max(jnp.abs(activations), where=jnp.isfinite(activations), initial=0)
     return _codes_of_rows(_groups(activations, tolerance, 0.0))
 
 
@@ -454,8 +454,9 @@ def _groups(values: Float[Array, "x k"], absolute: ArrayLike, relative: ArrayLik
 
     def step(state: tuple[Array, Array, Array], value: Array) -> tuple[tuple[Array, Array, Array], Array]:
         least, last, group = state
-        too_wide = value - least > absolute + relative * least
-        apart = _CERTAIN * (value - last) > absolute + relative * last
+        # Written so that infinities equal themselves only, and NaN equals nothing.
+        too_wide = (value != least) & ~(value - least <= absolute + relative * least)
+        apart = (value != last) & ~(_CERTAIN * (value - last) <= absolute + relative * last)
         ends = too_wide | apart
         state = jnp.where(ends, value, least), value, group + ends.astype(int)
         return state, state[2]

@@ -233,6 +233,20 @@ def test_minimal_sufficient_encoder_of_no_information_and_of_a_batch():
     assert jitted(isjax.minimal_sufficient_encoder)(batch).tolist() == [[0, 1, 2], [0, 0, 0], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("tolerance", [None, 0.0, 0.1])
+def test_infinite_activations_equal_themselves_only_and_nan_nothing(tolerance):
+    inf, nan = np.inf, np.nan
+    for values, expected in (
+        ([inf, 0, 1], [0, 1, 2]),
+        ([0, inf, inf, -inf, 0, -inf], [0, 1, 1, 2, 0, 2]),
+        ([-inf, -inf, inf], [0, 0, 1]),
+        ([nan, nan, 1, 1], [0, 1, 2, 2]),
+        ([inf, inf], [0, 0]),
+    ):
+        codes = isjax.activation_codes(np.float32(values)[:, None], tolerance=tolerance)
+        assert codes.tolist() == expected
+
+
 def test_activation_codes_are_those_of_rows_equal_up_to_rounding(dtype):
     rng = np.random.default_rng(1)
     levels = rng.integers(-2, 3, (50, 4))

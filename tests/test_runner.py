@@ -6,12 +6,13 @@ import json
 import jax
 import numpy as np
 import pytest
+import rich.console
 import xarray as xr
 
 import isjax
 import isjax.study
 from isjax._shell.files import write_atomically
-from isjax.study import blocks, results, runner
+from isjax.study import blocks, report, results, runner
 from tests.helpers import refused
 
 SPEC = isjax.SweepSpec(
@@ -213,3 +214,17 @@ def test_positions_by_source_in_a_study_and_in_its_parts(study):
         whole = results.with_problem_axis(part)
         assert results.positions_by_source(whole) == found
         assert whole["best_excess_risk"].dims == study["best_excess_risk"].dims
+
+
+def test_runs_that_diverged_are_named_in_the_log_the_table_and_the_figure(problems, caplog, capsys):
+    spec = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(8,), learning_rates=(1000.0,), num_steps=60)
+    with caplog.at_level("WARNING", "isjax"):
+        found = isjax.study.run(KEY, problems, spec)
+    count = int(found["diverged"].sum())
+    assert count
+    sentence = f"{count} of {found['diverged'].size} runs diverged and are left out of the means: {count} of MLP 8 at "
+    assert [m for m in caplog.messages if m.startswith(sentence + "learning rate 1000")]
+    report.print_study(found, rich.console.Console(width=200))
+    assert sentence in capsys.readouterr().out
+    notes = [text.get_text() for text in isjax.study.figure(found).texts]
+    assert sentence.partition(":")[0] in notes

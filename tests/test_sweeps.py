@@ -266,3 +266,44 @@ def test_the_study_the_biased_encoder_stops_at_its_loss_and_the_sufficient_one_l
     assert loss <= biased[-1] <= 1.15 * loss
     assert sufficient[0] < 0.1 < identity[1]  # a quarter of the data
     assert sufficient[-1] < 0.05 * loss
+
+
+# --- runs that diverge --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wild():
+    """Two learning rates, of which one is far too large."""
+    spec = dataclasses.replace(NARROW, learning_rates=(0.1, 1000.0), num_steps=60)
+    return isjax.sweep(jax.random.key(2), problems_of(0.8)[:2], spec)
+
+
+def test_runs_that_diverge_are_told_from_those_that_overfit(wild):
+    assert wild.diverged.shape == wild.decoder_error.shape[:-1]
+    assert not wild.diverged[:, :, :, 0].any()
+    assert wild.diverged[:, :, :, 1].any()
+    lost = wild.diverged & np.isfinite(wild.excess_risk[..., -1])
+    assert (wild.train_loss[..., -1][lost] > wild.target_entropy.max()).all()
+
+
+def test_the_last_risk_is_that_of_the_last_step_at_the_best_rate_and_leaves_out_what_diverged(wild):
+    np.testing.assert_allclose(wild.last_excess_risk, wild.excess_risk[:, :, :, 0, ..., -1], rtol=1e-6)
+    only_wild = isjax.SweepResult(*(part[:, :, :, 1:] if part.ndim > 1 else part for part in wild))
+    kept = ~only_wild.diverged[:, :, :, 0]
+    np.testing.assert_array_equal(np.isfinite(only_wild.last_excess_risk), kept)
+    assert (wild.best_excess_risk <= wild.last_excess_risk + 1e-6).all()
+
+
+def test_no_run_of_an_ordinary_grid_diverges(result):
+    assert not result.diverged.any()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_codes_of_every_integer_dtype_train_alike(dtype):
+    joint, codes, features = problems_of(0.8)[1]
+    spec = dataclasses.replace(NARROW, hidden=((4,),), batch_sizes=(256,), num_seeds=1, num_steps=20, lengths=(100,))
+    one, other = (
+        isjax.sweep(jax.random.key(3), [isjax.Problem(joint, np.asarray(codes).astype(kind), features)], spec)
+        for kind in (dtype, "int32")
+    )
+    np.testing.assert_array_equal(one.decoder_error, other.decoder_error)

@@ -57,7 +57,7 @@ def print_measurement(found: Measurement, console: Console, *, num_dropped: int 
         lost.add_row(
             Text(name),
             *_both(each.loss),
-            f"{_amount(each.low)} to {_amount(each.high)}",
+            f"{each.low:.3g} to {each.high:.3g}",
             f"{each.p_value:.3g}",
             f"{each.permutation_p_value:.3g}",
         )
@@ -68,7 +68,7 @@ def print_measurement(found: Measurement, console: Console, *, num_dropped: int 
         console.print("* not a function of X: I(X;Y|U) is what X says about Y beyond U", highlight=False)
 
 
-_LONGEST_NAME = 16  # characters, so that the tables fit into 80
+_LONGEST_NAME = 12  # characters, so that the tables fit into 80
 
 
 def _short(name: str) -> str:
@@ -87,8 +87,8 @@ def _columns(*headings: tuple[str, str]) -> Table:
 
 
 def _amount(value: float) -> str:
-    """An amount of information, to five significant digits."""
-    return f"{value:.5g}"
+    """An amount of information, to four significant digits."""
+    return f"{value:.4g}"
 
 
 def _both(amount: Estimate) -> tuple[str, str]:
