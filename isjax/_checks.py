@@ -87,9 +87,9 @@ def as_mass(values: ArrayLike, name: str) -> Array:
 
 def check_some_mass(mass: ArrayLike, name: str, axes: tuple[int, ...]) -> None:
     """Refuses concrete masses that are all zero over ``axes``."""
-    if (mass := _values_at_hand(mass)) is not None:
-        empty = np.max(np.asarray(mass), axis=axes, initial=0) == 0
-        if np.any(empty) or not mass.size:
+    if (concrete := _values_at_hand(mass)) is not None:
+        empty = np.max(np.asarray(concrete), axis=axes, initial=0) == 0
+        if np.any(empty) or not concrete.size:
             where = _at(np.argwhere(empty)[0]) if np.any(empty) else ""
             raise ValueError(f"{name} has no mass{where}, so it gives no distribution")
 
@@ -146,13 +146,13 @@ def _values_at_hand(values: ArrayLike) -> Array | np.ndarray | None:
 
 def check_masses(p: ArrayLike, name: str, axes: tuple[int, ...], tolerance: float | None = None) -> None:
     """Refuses concrete masses that are negative, or do not sum to one over ``axes``; NaN passes."""
-    if (p := _values_at_hand(p)) is None:
+    if (concrete := _values_at_hand(p)) is None:
         return
-    least, sums = _least_and_sums(p, axes)
-    tolerance = mass_tolerance(p.dtype) if tolerance is None else tolerance
+    least, sums = _least_and_sums(concrete, axes)
+    tolerance = mass_tolerance(concrete.dtype) if tolerance is None else tolerance
     if least >= 0 and np.all(np.abs(sums - 1) <= tolerance):
         return
-    values = np.asarray(p).astype(np.float64)
+    values = np.asarray(concrete).astype(np.float64)
     if np.any(values < 0):
         index = np.unravel_index(np.argmin(np.where(np.isnan(values), np.inf, values)), values.shape)
         raise ValueError(
@@ -195,7 +195,7 @@ def _remedy(values: np.ndarray, name: str, axes: tuple[int, ...]) -> str:
         return "its rows do, as p(y|x) does; isjax.joint_distribution multiplies them by a distribution of X"
     if len(axes) > 1:
         return "for counts use isjax.empirical_joint or isjax.normalise"
-    over = f", axis={axes[0]}" if values.ndim > 1 else ""
+    over = f", axis={', '.join(map(str, axes))}" if values.ndim > 1 else ""
     return f"isjax.normalise({name}{over}) divides by the sum"
 
 

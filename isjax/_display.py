@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.core
+import jax.numpy as jnp
 import numpy as np
 
 _Class = TypeVar("_Class", bound=type)
@@ -25,9 +26,10 @@ def displayed(*derived: str) -> Callable[[_Class], _Class]:
     """
 
     def decorate(cls: _Class) -> _Class:
-        cls.__repr__ = lambda self: _as_text(type(self).__name__, _rows(self, derived))
-        cls._repr_html_ = lambda self: _as_html(type(self).__name__, _rows(self, derived))
-        return cls
+        def as_html(self: Any) -> str:  # noqa: ANN401
+            return _as_html(type(self).__name__, _rows(self, derived))
+
+        return _with(cls, lambda self: _as_text(type(self).__name__, _rows(self, derived)), as_html)
 
     return decorate
 
@@ -40,8 +42,13 @@ def displayed_as_call(cls: _Class) -> _Class:
         changed = [f"{name}={_option(value)}" for name, value, default in given if not _is(value, default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
-    cls.__repr__ = text
-    cls._repr_html_ = lambda self: f"<code>{html.escape(text(self))}</code>"
+    return _with(cls, text, lambda self: f"<code>{html.escape(text(self))}</code>")
+
+
+def _with(cls: _Class, text: Callable[[Any], str], as_html: Callable[[Any], str]) -> _Class:
+    """The class, with these displays; it may be a ``NamedTuple``, which inherits from nothing else."""
+    for name, method in (("__repr__", text), ("_repr_html_", as_html)):
+        setattr(cls, name, method)
     return cls
 
 
@@ -95,7 +102,7 @@ def _shape_of(array: Any) -> str:  # noqa: ANN401
 def _describe_array(array: Any) -> str:  # noqa: ANN401
     """The numbers of a short array; of a longer one its shape and range."""
     is_known = _is_concrete(array) and np.size(array) <= _READ
-    if not is_known or (isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended)):
+    if not is_known or (isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended)):
         return _shape_of(array)
     values = np.asarray(array)
     if values.ndim == 0:

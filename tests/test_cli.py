@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import isjax
+import isjax.data
 import isjax.study
 from isjax.cli import main as cli
 from isjax.study import results
@@ -48,7 +49,45 @@ def test_show_prints_a_table_that_a_person_can_read(folder, capsys):
         assert word in out
     assert "…" not in out
     study = isjax.study.load(folder / "mine.nc")
-    assert f"{float(study['best_excess_risk'].mean('seed')[0, 0, 0, 0]):.3f}" in out
+    assert f"{float(study['last_excess_risk'].mean('seed')[0, 0, 0, 0]):.3f}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+COMMANDS = ["", "sweep", "sweep invariant", "sweep digital", "measure", "bottleneck", "plot", "show", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_into_80_columns_and_names_one_type_for_an_option(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command.split(), "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "None}" not in out
+    assert "|" not in out.replace("I(X;Y|U)", "")
+
+
+def test_a_study_is_not_replaced_unless_this_is_said(folder, capsys):
+    before = (folder / "mine.nc").read_bytes()
+    code, err = exit_of(sweep(f"--output {folder} --name mine --seed 1"), capsys)
+    assert code == 2
+    assert err == (
+        f"isjax: {folder / 'mine.nc'} exists: give --overwrite to replace it, --resume to continue it, "
+        "or --name for another name\n"
+    )
+    code, err = exit_of(sweep(f"--output {folder} --name mine --seed 1 --resume"), capsys)
+    assert code == 2
+    assert "has another spec, key, problems or versions: give --overwrite to replace it" in err
+    assert (folder / "mine.nc").read_bytes() == before
+
+
+def test_options_have_the_defaults_of_python():
+    command = cli._parse(["sweep"])
+    assert command.spec == isjax.SweepSpec(num_steps=2000)
+    assert cli._parse(["sweep", "invariant"]).source.group == "cyclic"
+    measured = cli._parse(["measure", "file.csv", "--target", "y"])
+    assert measured.spec == isjax.data.MeasureSpec(target="y", inputs=())
 
 
 def test_plot_draws_again(folder, tmp_path):

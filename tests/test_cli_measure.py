@@ -60,16 +60,32 @@ def test_json_is_all_that_is_printed_and_holds_the_numbers_of_the_table(people, 
     found = as_json(capsys, people, *WORDS)
     measure(people, *WORDS)
     table = capsys.readouterr().out
-    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
+    rows = [line.split() for line in table.splitlines() if line.strip()]
+
+    def both(amount):
+        return [f"{amount[kind]:.4g}" for kind in ("plug_in", "corrected")]
+
     for name, key in (("H(Y)", "entropy_y"), ("H(X)", "entropy_x"), ("I(X;Y)", "information")):
-        assert rows[name] == [f"{found[key][kind]:.6f}" for kind in ("plug_in", "corrected")]
+        assert [name, *both(found[key])] in rows
     light = found["encoders"][0]
-    amounts = [f"{light[key][kind]:.6f}" for key in ("information", "loss") for kind in ("plug_in", "corrected")]
-    ends = [f"{light['low']:.6f}", "to", f"{light['high']:.6f}"]
+    ends = [f"{light['low']:.3g}", "to", f"{light['high']:.3g}"]
     tests = [f"{light[key]:.3g}" for key in ("p_value", "permutation_p_value")]
-    assert rows["light"] == [str(light["symbols"]), *amounts, *ends, *tests]
+    assert ["light", str(light["symbols"]), *both(light["information"])] in rows
+    assert ["light", *both(light["loss"]), *ends, *tests] in rows
     assert (found["unit"], found["rows"], found["inputs"]) == ("nats", 300, ["weather"])
     assert light["is_function_of_inputs"]
+
+
+def test_tables_fit_into_80_columns_however_long_the_names(tmp_path, capsys):
+    rng, names = np.random.default_rng(0), [f"a column of forty letters number {i:>8}" for i in range(4)]
+    x = rng.integers(0, 4, 400)
+    columns = dict(zip(names, (x % 2 ^ (rng.random(400) < 0.3), x, x // 2, x % 2), strict=True))
+    pl.DataFrame({name: values.astype(str) for name, values in columns.items()}).write_csv(tmp_path / "long.csv")
+    target, inputs, *encoders = names
+    measure(tmp_path / "long.csv", "--target", target, "--inputs", inputs, "--encoders", *encoders)
+    _, *tables = capsys.readouterr().out.splitlines()
+    assert max(map(len, tables)) <= 80
+    assert [line.split("  ")[0] for line in tables if "…" in line] == 2 * ["a col…mber 2", "a col…mber 3"]
 
 
 def test_a_sufficient_column_is_found_to_be_one(people, capsys):

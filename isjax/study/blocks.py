@@ -228,7 +228,7 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
         compiled = time.perf_counter()
         report("training")
         result = program()
-        while not all(array.is_ready() for array in result):  # pyright: ignore[reportAttributeAccessIssue]
+        while not all(array.is_ready() for array in jax.tree.leaves(result)):
             # block_until_ready would delay Ctrl-C
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}

@@ -43,7 +43,7 @@ def print_study(study: xr.Dataset, console: Console) -> None:
         console.print(table)
         for finding in _savings(needed, encoders, "after the last step"):
             console.print(finding, style="italic", highlight=False)
-        for finding in _savings(needed_least, encoders, "at the least risk along a run"):
+        for finding in _savings(needed_least, encoders, "at the least risk"):
             console.print(finding, style="italic", highlight=False)
         if "biased" in encoders:
             console.print(_loss_of_biased(study, risk, encoders["biased"]), style="italic", highlight=False)
@@ -61,10 +61,10 @@ def _savings(needed: xr.DataArray, encoders: dict[str, int], when: str) -> list[
     findings = []
     if both.any():
         times = _span(itself[both] / reached[both], ".1f")
-        findings.append(f"{when}, the sufficient U needs {times} times less data than X itself")
+        findings.append(f"{when}, the sufficient U needs {times} times less data than X")
     if alone.any():
         at = _span(reached[alone], ".0f")
-        findings.append(f"{when}, the sufficient U needs n={at}; X itself reaches {_TARGET} at no length")
+        findings.append(f"{when}, the sufficient U needs n={at}; X reaches {_TARGET} at no length")
     return findings
 
 
