@@ -225,6 +225,6 @@ def test_runs_that_diverged_are_named_in_the_log_the_table_and_the_figure(proble
     sentence = f"{count} of {found['diverged'].size} runs diverged and are left out of the means: {count} of MLP 8 at "
     assert [m for m in caplog.messages if m.startswith(sentence + "learning rate 1000")]
     report.print_study(found, rich.console.Console(width=200))
-    assert sentence in capsys.readouterr().out
+    assert sentence in " ".join(capsys.readouterr().out.split())
     notes = [text.get_text() for text in isjax.study.figure(found).texts]
     assert sentence.partition(":")[0] in notes

@@ -1,5 +1,7 @@
 """The tables of a study, source by source, as they are printed."""
 
+import textwrap
+
 import numpy as np
 import xarray as xr
 from rich.console import Console
@@ -21,7 +23,7 @@ def print_study(study: xr.Dataset, console: Console) -> None:
     console.print("Excess risk over H(Y|X) in nats after the last step, by data length n,")
     console.print(f"mean over {study.sizes['seed']} seeds; n* is the length that reaches {_TARGET} nats.")
     if diverged := results.describe_diverged(study):
-        console.print(diverged, style="bold", highlight=False)
+        console.print(textwrap.fill(diverged, 80), style="bold", highlight=False)
     for source, encoders in results.positions_by_source(study).items():
         table = Table(title=f"\n{source}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         for heading in ("encoder", "loss", "MLP"):
@@ -41,12 +43,11 @@ def print_study(study: xr.Dataset, console: Console) -> None:
                     "–" if np.isnan(reached) else f"{float(reached):.0f}",
                 )
         console.print(table)
-        for finding in _savings(needed, encoders, "after the last step"):
-            console.print(finding, style="italic", highlight=False)
-        for finding in _savings(needed_least, encoders, "at the least risk"):
-            console.print(finding, style="italic", highlight=False)
-        if "biased" in encoders:
-            console.print(_loss_of_biased(study, risk, encoders["biased"]), style="italic", highlight=False)
+        findings = _savings(needed, encoders, "after the last step")
+        findings += _savings(needed_least, encoders, "at the least risk along a run")
+        findings += [_loss_of_biased(study, risk, encoders["biased"])] if "biased" in encoders else []
+        for finding in findings:
+            console.print(textwrap.fill(finding, 80), style="italic", highlight=False)
     seconds = {name: study.attrs.get(f"{name}_seconds") for name in ("compile", "run")}
     if None not in seconds.values():
         console.print(f"\ncompiling took {seconds['compile']:.1f} s, training {seconds['run']:.1f} s", highlight=False)
@@ -61,10 +62,10 @@ def _savings(needed: xr.DataArray, encoders: dict[str, int], when: str) -> list[
     findings = []
     if both.any():
         times = _span(itself[both] / reached[both], ".1f")
-        findings.append(f"{when}, the sufficient U needs {times} times less data than X")
+        findings.append(f"{when}, the sufficient U needs {times} times less data than X itself")
     if alone.any():
         at = _span(reached[alone], ".0f")
-        findings.append(f"{when}, the sufficient U needs n={at}; X reaches {_TARGET} at no length")
+        findings.append(f"{when}, the sufficient U needs n={at}; X itself reaches {_TARGET} at no length")
     return findings
 
 
