@@ -312,7 +312,7 @@ def sample(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], num_samples: int
 
 @jax.jit(inline=True, static_argnames="num_samples")
 def _sample(key: Array, joint: Array, *, num_samples: int) -> Draws:
-    joint = joint.astype(jnp.promote_types(joint.dtype, jnp.float32))
+    joint = joint if joint.dtype.itemsize >= 4 else joint.astype(jnp.float32)
     key_x, key_y = jax.random.split(key)
     x = _invert(key_x, jnp.sum(joint, axis=-1)[None], jnp.zeros(num_samples, int))
     y = _invert(key_y, joint, x)

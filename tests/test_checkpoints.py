@@ -514,6 +514,7 @@ def test_a_second_runner_is_refused_in_one_line_with_code_1(tmp_path, capsys):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
 def test_a_full_disk_is_one_line_with_code_1(tmp_path, capsys):
     with files_no_larger_than(1000):
         code, err = exit_of([*WORDS, "--num-steps", "5000", "--output", str(tmp_path), "--quiet"], capsys)
