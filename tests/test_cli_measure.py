@@ -182,13 +182,13 @@ FILES = {
     "none.csv": (None, "there is no file"),
     "empty.csv": ("", "is empty"),
     "head.csv": ("a,b\n", "has no rows"),
-    "long.csv": ("a,b\n1,2\n1,2,3\n", "found more fields than defined"),
+    "long.csv": ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, not 2"),
     "short.csv": ("a,b\n1,2\n1\n2,2\n", "line 3 has 1 fields, not 2"),
-    "twice.csv": ("a,b,a\n1,2,3\n", "has two columns 'a': rename one of them"),
+    "twice.csv": ("a,b,a\n1,2,3\n", "has two columns 'a': rename one of them, or name the --inputs"),
     "false.parquet": ("a,b\n1,2\n", "cannot be read"),
-    "data.xlsx": ("a,b\n1,2\n", "must end in .csv or .parquet"),
+    "data.xlsx": ("a,b\n1,2\n", "must end in .csv, .tsv, .txt, .data, .parquet, .arrow, .feather"),
     "folder.csv": (None, "is a folder, not a file"),
-    "bytes.csv": (b"a,b\n\xff\xfe,2\n", "cannot be read"),
+    "bytes.csv": (b"a,b\n\xff\xfe,2\n", "is not written in utf-8: byte 0xff at position 4; give its encoding"),
     "nan.csv": ("a,b\nNaN,2\n1.0,3\n2.0,3\n", "column 'a' misses 1 of 3 values"),
 }
 

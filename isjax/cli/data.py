@@ -6,7 +6,7 @@ polars and matplotlib are imported when a command runs, so that other commands a
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +28,39 @@ class Reading:
 
     missing: Missing = "refuse"
     """Missing values: refuse them, drop their rows, or make them a symbol of their own."""
-    bins: int | None = None
-    """Bins of equal counts for continuous columns, which are refused if not given."""
+    bins: str | None = None
+    """Bins of equal counts: 4 for every numeric input, or age=4,dose=10 by column."""
+    weights: str | None = None
+    """A column of counts: how many equal rows each row stands for."""
+    separator: str | None = None
+    """What separates fields; found in the first line if not given."""
+    encoding: str | None = None
+    """Encoding of the file, such as latin-1; UTF-8, or UTF-16 by its mark, if not given."""
+    header: bool = True
+    """Whether the first line holds the names; if not, columns are named 1, 2, …"""
+    na: tuple[str, ...] = ()
+    """Words for a missing value, besides NA, N/A, NaN, null, ?, . and -."""
 
-    def read(self, file: Path, names: tuple[str, ...]) -> Table:
-        """The columns of a file."""
-        return columns.read(file, names, missing=self.missing, bins=self.bins)
+    @property
+    def form(self) -> dict[str, Any]:
+        """The options that say how the file is written."""
+        return {"separator": self.separator, "encoding": self.encoding, "header": self.header}
+
+    def read(self, file: Path, inputs: tuple[str, ...], others: tuple[str, ...]) -> Table:
+        """The columns of a file; without names, ``bins`` cut whole numbers of the inputs only."""
+        options = {"missing": self.missing, "weights": self.weights, "na": self.na, **self.form}
+        return columns.read(file, (*inputs, *others), bins=self._bins(), uncut=others, **options)
+
+    def _bins(self) -> int | dict[str, int] | None:
+        if self.bins is None:
+            return None
+        try:
+            if "=" not in self.bins:
+                return int(self.bins)
+            pairs = [entry.rpartition("=") for entry in self.bins.split(",")]
+            return {name: int(number) for name, _, number in pairs}
+        except ValueError:
+            raise ValueError(f"bins must be a number, or such as age=4,dose=10, got {self.bins!r}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +75,7 @@ class Measure:
     """
 
     file: tyro.conf.Positional[Path]
-    """A CSV or Parquet file with categorical columns."""
+    """A table: CSV, TSV, other text, Parquet, Arrow or Feather."""
     spec: Annotated[MeasureSpec, tyro.conf.arg(name="")]
     """What is measured."""
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading()
@@ -58,14 +85,21 @@ class Measure:
     json: bool = False
     """Print JSON, and nothing else, on standard output."""
 
+    def _other_columns(self) -> list[str]:
+        """All columns but the weights."""
+        found = columns.names(self.file, **self.reading.form)
+        if repeated := [name for i, name in enumerate(found) if name in found[:i]]:
+            raise ValueError(f"{self.file} has two columns {repeated[0]!r}: rename one of them, or name the --inputs")
+        return [name for name in found if name != self.reading.weights]
+
     def __call__(self, console: Console) -> None:
         """Reads, measures and prints."""
         from isjax.data import report
 
         try:
             _checks.check_integer(self.seed, "seed", at_least=0)
-            spec = self.spec if self.spec.inputs else self.spec.with_inputs(columns.names(self.file))
-            table = self.reading.read(self.file, (spec.target, *spec.inputs, *spec.encoders))
+            spec = self.spec if self.spec.inputs else self.spec.with_inputs(self._other_columns())
+            table = self.reading.read(self.file, spec.inputs, (spec.target, *spec.encoders))
             found = measure(jax.random.key(self.seed), table, spec)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
@@ -92,7 +126,7 @@ class Bottleneck:
     """
 
     file: tyro.conf.Positional[Path]
-    """A CSV or Parquet file with categorical columns."""
+    """A table: CSV, TSV, other text, Parquet, Arrow or Feather."""
     target: str
     """Column of the target Y."""
     input: str
@@ -118,7 +152,7 @@ class Bottleneck:
         try:
             _checks.check_integer(self.num_codes, "num_codes")
             _checks.check_integer(self.num_betas, "num_betas", at_least=2)
-            table = self.reading.read(self.file, (self.input, self.target))
+            table = self.reading.read(self.file, (self.input,), (self.target,))
             joint = columns.joint(table, self.input, self.target)
         except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
@@ -134,10 +168,11 @@ class Bottleneck:
             f"{table.num_rows} rows{dropped}, X = {self.input} ({x.num_symbols} symbols), Y = {self.target} "
             f"({y.num_symbols}); I(X;Y) = {information:.6f} nats of H(Y) = {entropy:.6f}",
             highlight=False,
+            markup=False,
         )
         for column, its in ((self.input, x), (self.target, y)):
             if its.num_symbols == 1:
-                console.print(f"{column} is constant: I(X;Y) is zero", highlight=False)
+                console.print(f"{column} is constant: I(X;Y) is zero", highlight=False, markup=False)
         key_quantizers, key_curve = jax.random.split(jax.random.key(self.seed))
         solved = quantizers_up_to(key_quantizers, joint, num_codes=self.num_codes)
         in_order = isjax.compact_codes(solved.codes).codes  # numbered in the order of their first symbols
@@ -150,4 +185,4 @@ class Bottleneck:
         title = f"X = {self.input}, Y = {self.target}"
         drawing = figure.bottleneck_figure(curve, quantizers, information=float(information), title=title)
         drawn = style.save(drawing, self.output / f"{name}.png")
-        console.print(f"wrote {codes} and {drawn}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {codes} and {drawn}", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Categorical columns of CSV and Parquet files as integer codes with labels."""
+"""Categorical columns of tables, in files or data frames, as integer codes with labels."""
 
 import dataclasses
 import os
@@ -75,18 +75,27 @@ class Table(Mapping[str, Column]):
         return len(self.columns)
 
 
-def names(path: str | os.PathLike[str]) -> list[str]:
+def names(
+    path: Any,  # noqa: ANN401  (a path, or a data frame of polars or pandas, which need not be installed)
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+) -> list[str]:
     r"""Names of a file's columns.
 
     Args:
-      path: a file ``….csv`` or ``….parquet``; the first line of a CSV holds the names of its columns.
+      path: as for ``read``.
+      separator: as for ``read``.
+      encoding: as for ``read``.
+      header: as for ``read``.
 
     Returns:
       The names, in order.
 
     Raises:
       FileNotFoundError: if there is no file.
-      ValueError: if it cannot be read, is empty, or has two columns of one name.
+      ValueError: if it cannot be read, or is empty.
 
     Examples:
       >>> import isjax.data.columns, pathlib, tempfile
@@ -98,23 +107,45 @@ def names(path: str | os.PathLike[str]) -> list[str]:
     """
     from isjax.data import _reading
 
-    return _reading.names(Path(path))
+    form = _reading.Format(separator=separator, encoding=encoding, header=header)
+    return _reading.names(_as_source(path), form)
 
 
 def read(
-    path: str | os.PathLike[str], columns: Sequence[str], *, missing: Missing = "refuse", bins: int | None = None
+    path: Any,  # noqa: ANN401  (a path, or a data frame of polars or pandas, which need not be installed)
+    columns: Sequence[str],
+    *,
+    missing: Missing = "refuse",
+    bins: int | Mapping[str, int] | None = None,
+    uncut: Sequence[str] = (),
+    weights: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+    na: Sequence[str] = (),
 ) -> Table:
-    r"""Reads categorical columns of a CSV or Parquet file as integer codes.
+    r"""Reads categorical columns of a file or a data frame as integer codes.
 
-    Strings, integers and booleans are symbols. An empty field of a CSV, a null and NaN are missing values; a quoted
-    empty string is a symbol. A column with a fractional value is continuous: it is refused, or cut at its quantiles
-    into bins of counts as equal as its ties allow; if it has no more levels than bins, each level is a symbol.
+    A symbol is what is written: in a text file ``007``, ``07`` and ``7`` are three. Symbols are ordered naturally, 2
+    before 10. Missing are an empty field, quoted or not, ``NA``, ``N/A``, ``NaN``, ``null``, ``?``, ``.`` and ``-``,
+    what ``na`` adds, and a null or NaN of a typed file. A column of numbers with a fraction is continuous: it is
+    refused, or cut at its quantiles into bins of counts as equal as its ties allow; if it has no more levels than bins,
+    each level is a symbol.
 
     Args:
-      path: a file ``….csv`` or ``….parquet``; the first line of a CSV holds the names of its columns.
-      columns: which columns, by name; the others are ignored.
+      path: a text file (``.csv``, ``.tsv``, ``.txt`` or ``.data``, each also with ``.gz``), a ``.parquet``, ``.arrow``
+        or ``.feather`` file, or a data frame of polars or pandas.
+      columns: which columns, by name; the others may hold anything.
       missing: ``"refuse"`` missing values in these columns, ``"drop"`` their rows, or make them a ``"symbol"``.
-      bins: number of bins of a continuous column, at least 2; such columns are refused if None.
+      bins: number of bins, at least 2, of every column of numbers, or of each that is named. Without, continuous
+        columns are refused.
+      uncut: columns that ``bins`` cuts only if they are continuous, such as codes.
+      weights: name of a column of counts: how many equal rows each row stands for.
+      separator: what separates the fields of a text file; comma, semicolon, tab or bar, as found in its first line, if
+        None.
+      encoding: encoding of a text file; UTF-8, or UTF-16 by its mark, if None.
+      header: whether the first line holds the names of the columns; they are ``"1"``, ``"2"``, … if not.
+      na: more words that stand for a missing value.
 
     Returns:
       A ``Table``: a mapping of names to columns, which ``measure`` takes as it is.
@@ -122,7 +153,7 @@ def read(
     Raises:
       FileNotFoundError: if there is no file.
       ValueError: if it cannot be read, lacks a column or has two of one name, has no rows, has missing values that are
-        refused, or a column is not categorical.
+        refused, or a column is not categorical or cannot be cut.
 
     Examples:
       >>> import isjax.data, pathlib, tempfile
@@ -134,19 +165,42 @@ def read(
       ([1, 0, 1], ('bird', 'cat'))
     """
     _checks.check_one_of(missing, "missing", get_args(Missing))
-    if bins is not None:
-        _checks.check_integer(bins, "bins", at_least=2)
     from isjax.data import _reading
 
-    frame, num_dropped = _reading.read_frame(Path(path), list(dict.fromkeys(columns)), drop=missing == "drop")
+    form = _reading.Format(separator=separator, encoding=encoding, header=header, na=tuple(na))
+    wanted = list(dict.fromkeys(columns))
+    asked = _bins_of(bins, wanted)
+    read_too = [] if weights is None or weights in wanted else [weights]
+    frame, num_dropped = _reading.read_frame(_as_source(path), [*wanted, *read_too], form, drop=missing == "drop")
+    if weights is not None:
+        frame = _reading.repeated(frame, weights)
     coded = {}
-    for series in frame:
+    for series in frame.select(wanted):
         if missing == "refuse":
             _reading.refuse_missing(series)
-        levels, codes = _reading.levels_and_codes(series, bins)
-        has_missing = series.null_count() > 0
-        coded[series.name] = Column(codes, (*levels, _MISSING_LABEL) if has_missing else tuple(levels))
+        number, is_named = asked.get(series.name, (None, False))
+        if is_named and _reading.is_text(series):
+            raise ValueError(f"column {series.name!r} cannot be cut into bins: it holds words, not numbers")
+        levels, codes = _reading.levels_and_codes(series, number, whole=is_named or series.name not in uncut)
+        labels = (*levels, _MISSING_LABEL) if series.null_count() else tuple(levels)
+        coded[series.name] = Column(codes, labels)
     return Table(coded, frame.height, num_dropped)
+
+
+def _as_source(path: Any) -> Any:  # noqa: ANN401
+    return Path(path) if isinstance(path, str | os.PathLike) else path
+
+
+def _bins_of(bins: int | Mapping[str, int] | None, columns: Sequence[str]) -> dict[str, tuple[int, bool]]:
+    """For each column that is to be cut, its number of bins, and whether it was named."""
+    if bins is None:
+        return {}
+    if not isinstance(bins, Mapping):
+        return dict.fromkeys(columns, (_checks.check_integer(bins, "bins", at_least=2), False))
+    absent = [name for name in bins if name not in columns]
+    if absent:
+        raise ValueError(f"bins name the column {absent[0]!r}, which is not among {', '.join(map(repr, columns))}")
+    return {name: (_checks.check_integer(number, f"bins of {name}", at_least=2), True) for name, number in bins.items()}
 
 
 def joint(table: Table, input: str, target: str) -> Float[Array, "x y"]:
