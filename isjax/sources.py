@@ -149,6 +149,7 @@ class Source:
 
 def _check_source(joint: np.ndarray, features: np.ndarray, codes: np.ndarray, biased_codes: np.ndarray) -> None:
     """Refuses fields of a source that do not belong together."""
+    eps = float(jnp.finfo(joint.dtype).eps)
     joint = np.asarray(_checks.as_joint(joint), np.float64)
     num_symbols = len(joint)
     _checks.check_floating(features, "features", "numbers")
@@ -163,7 +164,7 @@ def _check_source(joint: np.ndarray, features: np.ndarray, codes: np.ndarray, bi
         if given.shape != (num_symbols,):
             raise ValueError(f"{name} must have shape ({num_symbols},), one for each symbol of X, got {given.shape}")
     loss = _loss_in_double(joint, codes.astype(int))
-    if loss > (128 * float(np.finfo(np.float32).eps)) ** 2:
+    if loss > (128 * eps) ** 2:
         raise ValueError(
             f"codes must be a sufficient encoder, but they lose I(X;Y|U) = {loss:.3g} nats: "
             "isjax.minimal_sufficient_encoder(joint) gives codes that lose nothing"

@@ -23,8 +23,7 @@ from jax.sharding import Mesh, PartitionSpec
 from isjax import _checks
 from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Bool, Float, Int, Key, Real
-from isjax.distributions import marginal_y
-from isjax.entropies import conditional_entropy, entropy
+from isjax.entropies import conditional_entropy
 from isjax.networks import MLP
 from isjax.sources import Problem
 from isjax.sufficiency import mutual_information_loss
@@ -225,8 +224,8 @@ class SweepResult(NamedTuple):
     """Cross-entropy on the training data."""
     steps: Int[Array, "problem network batch_size learning_rate length seed evaluation"]
     """Number of steps taken."""
-    target_entropy: Float[Array, "problem"] | None = None
-    """H(Y): the risk of the best constant decoder; None in a result that was not made by ``sweep``."""
+    uniform_risk: Float[Array, "problem"] | None = None
+    """log |Y|: the risk of the uniform decoder; None in a result that was not made by ``sweep``."""
 
     @property
     def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
@@ -240,15 +239,16 @@ class SweepResult(NamedTuple):
 
     @property
     def diverged(self) -> Bool[_Values, "problem network batch_size learning_rate length seed"]:
-        """Runs of which a risk is not finite, or whose last training loss is more than one nat above H(Y).
+        """Runs of which a risk is not finite, or whose last training loss is more than one nat above log |Y|.
 
-        Overfitting raises the risk, but never the training loss.
+        Overfitting raises the risk, but never the training loss, which is about log |Y| before the first step. Without
+        ``uniform_risk`` only risks that are not finite are found.
         """
         xp = self.decoder_error.__array_namespace__()
         is_finite = xp.all(xp.isfinite(self.excess_risk), axis=-1)
-        if self.target_entropy is None:
+        if self.uniform_risk is None:
             return ~is_finite
-        return ~(is_finite & (self.train_loss[..., -1] <= _along_problems(self.target_entropy)[..., 0] + 1))
+        return ~(is_finite & (self.train_loss[..., -1] <= _along_problems(self.uniform_risk)[..., 0] + 1))
 
     @property
     def last_excess_risk(self) -> Float[_Values, "problem network batch_size length seed"]:
@@ -418,7 +418,10 @@ def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> 
     ]
     loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
     return SweepResult(
-        conditional_entropy(problems.joint), loss, *_stack(programs), entropy(marginal_y(problems.joint))
+        conditional_entropy(problems.joint),
+        loss,
+        *_stack(programs),
+        jnp.full_like(loss, math.log(problems.joint.shape[-1])),
     )
 
 

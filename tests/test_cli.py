@@ -53,7 +53,7 @@ def test_show_prints_a_table_that_a_person_can_read(folder, capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
-COMMANDS = ["", "sweep", "sweep invariant", "sweep digital", "measure", "bottleneck", "plot", "show", "doctor"]
+COMMANDS = ["", "sweep", "sweep invariant", "sweep digital", "measure", "rank", "bottleneck", "plot", "show", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

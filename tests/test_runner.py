@@ -222,7 +222,8 @@ def test_runs_that_diverged_are_named_in_the_log_the_table_and_the_figure(proble
         found = isjax.study.run(KEY, problems, spec)
     count = int(found["diverged"].sum())
     assert count
-    sentence = f"{count} of {found['diverged'].size} runs diverged and are left out of the means: {count} of MLP 8 at "
+    sentence = f"{count} of {found['diverged'].size} runs diverged; means after the last step leave them out: "
+    sentence += f"{count} of MLP 8 at "
     assert [m for m in caplog.messages if m.startswith(sentence + "learning rate 1000")]
     report.print_study(found, rich.console.Console(width=200))
     assert sentence in " ".join(capsys.readouterr().out.split())

@@ -283,7 +283,7 @@ def test_runs_that_diverge_are_told_from_those_that_overfit(wild):
     assert not wild.diverged[:, :, :, 0].any()
     assert wild.diverged[:, :, :, 1].any()
     lost = wild.diverged & np.isfinite(wild.excess_risk[..., -1])
-    assert (wild.train_loss[..., -1][lost] > wild.target_entropy.max()).all()
+    assert (wild.train_loss[..., -1][lost] > wild.uniform_risk.max()).all()
 
 
 def test_the_last_risk_is_that_of_the_last_step_at_the_best_rate_and_leaves_out_what_diverged(wild):
@@ -296,6 +296,16 @@ def test_the_last_risk_is_that_of_the_last_step_at_the_best_rate_and_leaves_out_
 
 def test_no_run_of_an_ordinary_grid_diverges(result):
     assert not result.diverged.any()
+
+
+def test_a_run_that_has_not_learned_yet_has_not_diverged():
+    """Of a target that is nearly always the same of 64 classes, a fresh network knows nothing."""
+    p_y = np.full(64, 1e-3, np.float32)
+    p_y[0] = 1 - p_y[1:].sum()
+    joint = np.tile(p_y / 4, (4, 1)).astype(np.float32)
+    problem = isjax.Problem(jnp.asarray(joint), jnp.arange(4), jnp.eye(4))
+    spec = dataclasses.replace(NARROW, learning_rates=(1e-6,), num_steps=20)
+    assert not isjax.sweep(jax.random.key(4), [problem], spec).diverged.any()
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])

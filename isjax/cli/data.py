@@ -16,10 +16,10 @@ from rich.console import Console
 import isjax
 from isjax import _checks
 from isjax.cli.common import CommandLineError, check_file_name, check_writable
-from isjax.data import MeasureSpec, Missing, Table, columns, measure
+from isjax.data import MeasureSpec, Missing, RankSpec, Table, columns, measure, rank
 from isjax.quantizers import quantizers_up_to
 
-__all__ = ["Bottleneck", "Measure", "Reading"]
+__all__ = ["Bottleneck", "Measure", "Rank", "Reading"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +112,63 @@ class Measure:
             console.out(text, highlight=False)
         else:
             report.print_measurement(found, console, num_dropped=table.num_dropped)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rank:
+    """Rank the columns of a file by what they say about another.
+
+    Prints I(X;Y) of each column with an interval and a p-value.
+
+    Then adds the column that says most beyond those before, until none does.
+
+    Writes NAME.png, the figure, to the output folder.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A table: CSV, TSV, other text, Parquet, Arrow or Feather."""
+    spec: Annotated[RankSpec, tyro.conf.arg(name="")]
+    """What is ranked."""
+    reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(missing="symbol")
+    """How the file is read; without bins, continuous columns are cut into four."""
+    seed: int = 0
+    """Seed of the permutations."""
+    json: bool = False
+    """Print JSON, and nothing else, on standard output."""
+    output: Path = Path()
+    """Folder for the figure; created if absent."""
+    name: str | None = None
+    """Name of the figure; FILE-rank if not given."""
+
+    def __call__(self, console: Console) -> None:
+        """Reads, ranks, prints and draws."""
+        from isjax._shell import style
+        from isjax.data import figure, report
+
+        name = self.file.stem + "-rank" if self.name is None else self.name
+        check_file_name(name)
+        try:
+            _checks.check_integer(self.seed, "seed", at_least=0)
+            ranked = self.spec.columns or tuple(each for each in self._columns() if each != self.spec.target)
+            cut = (ranked, (self.spec.target,)) if self.reading.bins else ((), (*ranked, self.spec.target))
+            reading = dataclasses.replace(self.reading, bins=self.reading.bins or "4")
+            table = reading.read(self.file, *cut)
+            found = rank(jax.random.key(self.seed), table, dataclasses.replace(self.spec, columns=ranked))
+        except (OSError, OverflowError, TypeError, ValueError) as error:
+            raise CommandLineError(str(error)) from error
+        check_writable(self.output)
+        drawn = style.save(figure.ranking_figure(found), self.output / f"{name}.png")
+        if self.json:
+            about = {"file": str(self.file), "num_dropped": table.num_dropped, "seed": self.seed}
+            console.out(json.dumps(dataclasses.asdict(found) | about, indent=2, ensure_ascii=False), highlight=False)
+            return
+        report.print_ranking(found, console, num_dropped=table.num_dropped)
+        console.print(f"wrote {drawn}", highlight=False, markup=False, soft_wrap=True)
+
+    def _columns(self) -> list[str]:
+        """All columns but the weights."""
+        found = columns.names(self.file, **self.reading.form)
+        return [each for i, each in enumerate(found) if each != self.reading.weights and each not in found[:i]]
 
 
 @dataclasses.dataclass(frozen=True)

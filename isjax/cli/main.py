@@ -20,7 +20,7 @@ from rich.console import Console
 
 from isjax import _checks
 from isjax.cli.common import CommandFailed, CommandLineError, devices
-from isjax.cli.data import Bottleneck, Measure
+from isjax.cli.data import Bottleneck, Measure, Rank
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
 from isjax.sweeps import configure_cpu
 
@@ -100,6 +100,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         | Annotated[Plot, tyro.conf.subcommand("plot")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]
+        | Annotated[Rank, tyro.conf.subcommand("rank")]
         | Annotated[Bottleneck, tyro.conf.subcommand("bottleneck")]
         | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     )

@@ -9,3 +9,8 @@ from isjax.estimation.measurement import Estimate as Estimate
 from isjax.estimation.measurement import Measurement as Measurement
 from isjax.estimation.measurement import MeasureSpec as MeasureSpec
 from isjax.estimation.measurement import measure as measure
+from isjax.estimation.ranking import ColumnRank as ColumnRank
+from isjax.estimation.ranking import Ranking as Ranking
+from isjax.estimation.ranking import RankSpec as RankSpec
+from isjax.estimation.ranking import Step as Step
+from isjax.estimation.ranking import rank as rank

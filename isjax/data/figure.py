@@ -7,9 +7,63 @@ from matplotlib.figure import Figure
 
 from isjax._shell.style import LOOKS, STYLE, PictureFigure
 from isjax.bottleneck import Bottleneck
+from isjax.estimation.ranking import Ranking
 from isjax.quantizers import Quantizer
 
-__all__ = ["bottleneck_figure"]
+__all__ = ["bottleneck_figure", "ranking_figure"]
+
+
+_MOST_DRAWN = 30  # columns
+
+
+def ranking_figure(found: Ranking) -> Figure:
+    """What each column says about the target, and below it what the selected columns add, one after the other.
+
+    Args:
+      found: what ``rank`` returns.
+
+    Returns:
+      A figure with a canvas of its own, which no window shows.
+
+    Examples:
+      >>> import isjax.data.figure, jax, numpy as np
+      >>> columns = {"x": np.arange(40) % 2, "y": np.arange(40) % 2}
+      >>> found = isjax.data.rank(jax.random.key(0), columns, isjax.data.RankSpec(target="y"))
+      >>> isjax.data.figure.ranking_figure(found).axes[0].get_xlabel()
+      'I(X;Y) (nats)'
+    """
+    (colour, marker, _), (other, _, _) = LOOKS["identity"], LOOKS["sufficient"]
+    shown, steps = found.columns[:_MOST_DRAWN], found.steps
+    heights = [max(len(shown), 2), max(len(steps), 1) + 1]
+    with mpl.rc_context(STYLE):
+        figure = PictureFigure(figsize=(5.2, 1.2 + 0.17 * sum(heights)), layout="constrained")
+        FigureCanvasAgg(figure)
+        alone, added = figure.subplots(2, 1, gridspec_kw={"height_ratios": heights})
+        at = np.arange(len(shown))
+        amounts, low, high = (np.array([getattr(c, name) for c in shown]) for name in ("information", "low", "high"))
+        errors = np.stack([amounts - low, high - amounts])
+        alone.errorbar(amounts, at, xerr=errors, fmt=marker, color=colour, elinewidth=1)
+        alone.axvline(0, color="0.6", linewidth=0.8)
+        alone.set_yticks(at, [_label(each.column) for each in shown])
+        alone.set(
+            xlabel="I(X;Y) (nats)",
+            title=f"each column alone; Y = {_label(found.target)}",
+            ylim=(len(shown) - 0.5, -0.5),
+        )
+        totals = np.array([step.total for step in steps])
+        parts = np.array([step.information for step in steps])
+        added.barh(np.arange(len(steps)), parts, left=totals - parts, color=other, height=0.6)
+        added.axvline(found.entropy_y, color="0.45", linestyle=(0, (4, 2)), linewidth=1)
+        added.set_yticks(np.arange(len(steps)), [_label(step.column) for step in steps])
+        added.set(xlabel="I(columns so far;Y) (nats); dashed: H(Y)", title="added one after the other")
+        added.set(xlim=(0, 1.05 * found.entropy_y), ylim=(max(len(steps), 1) - 0.5, -0.5))
+    return figure
+
+
+def _label(name: str) -> str:
+    """A name as text on one line, which matplotlib would else read as mathematics."""
+    name = " ".join(name.split()).replace("$", r"\$")
+    return name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"
 
 
 def bottleneck_figure(curve: Bottleneck, quantizers: Quantizer, *, information: float, title: str = "") -> Figure:

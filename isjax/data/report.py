@@ -11,9 +11,10 @@ from rich.text import Text
 from isjax._shell.files import write_atomically
 from isjax._typing import Float
 from isjax.estimation.measurement import Estimate, Measurement
+from isjax.estimation.ranking import Ranking
 from isjax.quantizers import Quantizer
 
-__all__ = ["print_measurement", "quantizer_table", "write_codes"]
+__all__ = ["print_measurement", "print_ranking", "quantizer_table", "write_codes"]
 
 
 def print_measurement(found: Measurement, console: Console, *, num_dropped: int = 0) -> None:
@@ -93,6 +94,54 @@ def _amount(value: float) -> str:
 
 def _both(amount: Estimate) -> tuple[str, str]:
     return _amount(amount.plug_in), _amount(amount.corrected)
+
+
+def print_ranking(found: Ranking, console: Console, *, num_dropped: int = 0, most: int = 30) -> None:
+    """Prints what each column says about the target, and which of them add something to those before.
+
+    Args:
+      found: what ``rank`` returns.
+      console: where to print.
+      num_dropped: number of rows of the file dropped for a missing value.
+      most: how many columns are printed.
+
+    Examples:
+      >>> import isjax.data.report, jax, numpy as np, rich.console
+      >>> columns = {"x": np.arange(40) % 2, "y": np.arange(40) % 2}
+      >>> found = isjax.data.rank(jax.random.key(0), columns, isjax.data.RankSpec(target="y"))
+      >>> isjax.data.report.print_ranking(found, rich.console.Console(width=80))  # doctest: +ELLIPSIS
+      40 rows, Y = y, H(Y) = 0.6931 nats
+      ...
+    """
+    dropped = f" ({num_dropped} dropped for a missing value)" if num_dropped else ""
+    about = f"{found.rows} rows{dropped}, Y = {found.target}, H(Y) = {_amount(found.entropy_y)} nats"
+    console.print(about, highlight=False, markup=False)
+    headings = (("X", "left"), ("symbols", "right"), ("H(X)", "right"), ("I(X;Y)", "right"))
+    alone = _columns(*headings, ("95 % interval", "right"), ("p", "right"))
+    for each in found.columns[:most]:
+        alone.add_row(
+            Text(_short(each.column)),
+            str(each.symbols),
+            _amount(each.entropy),
+            _amount(each.information),
+            Text(_short(each.note)) if each.note else f"{each.low:.3g} to {each.high:.3g}",
+            f"{each.adjusted_p_value:.2g}",
+        )
+    console.print(alone)
+    if len(found.columns) > most:
+        console.print(f"and {len(found.columns) - most} more columns", highlight=False)
+    console.print()
+    if not found.steps:
+        console.print("No column says anything about Y that chance does not.", highlight=False)
+        return
+    steps = _columns(("added", "left"), ("adds", "right"), ("in all", "right"), ("of H(Y)", "right"), ("p", "right"))
+    for step in found.steps:
+        share = f"{step.total / found.entropy_y:.1%}"
+        steps.add_row(
+            Text(_short(step.column)), _amount(step.information), _amount(step.total), share, f"{step.p_value:.2g}"
+        )
+    console.print(steps)
+    console.print("No other column adds anything.", highlight=False)
 
 
 def quantizer_table(quantizers: Quantizer, information: float) -> Table:

@@ -3,16 +3,46 @@
 The statistics of draws need c log c of integers alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from isjax import _checks
+from isjax._typing import Array, Key
 from isjax.estimation._cells import Cells
 
 ROWS_A_CELL = 8
 """A resample is drawn cell by cell if there are at least this many rows per cell, else row by row."""
+
+
+def generator(key: Key[Array, ""]) -> np.random.Generator:
+    """Generator of numpy, seeded by a key."""
+    if not _checks.is_concrete(key):
+        raise TypeError("key is being traced, but measure runs outside jit")
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
+def as_codes(columns: Mapping[str, object], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The codes of these columns, checked in their own dtype."""
+    absent = [name for name in names if name not in columns]
+    if absent:
+        raise ValueError(f"there is no column {absent[0]!r}, only {', '.join(map(repr, columns))}")
+    codes = {}
+    for name in names:
+        values = np.asarray(columns[name])
+        if not np.issubdtype(values.dtype, np.integer):
+            raise TypeError(f"column {name!r} must hold integer codes, got dtype {values.dtype}")
+        if values.ndim != 1 or not values.size:
+            raise ValueError(f"column {name!r} must have shape [n] with n at least 1, got shape {values.shape}")
+        if values.min() < 0:
+            raise ValueError(f"column {name!r} must not have negative codes, got {values.min()}")
+        is_small = values.max() < 2**31  # so that products of alphabets fit
+        codes[name] = values.astype(np.int64) if is_small else np.unique(values, return_inverse=True)[1]
+    _checks.check_same_length(**codes)
+    return codes
 
 
 def numbered(*columns: np.ndarray) -> np.ndarray:

@@ -19,7 +19,15 @@ from isjax._typing import Array, ArrayLike, Int, Key, Real
 from isjax.estimation import _cells, _estimates
 from isjax.estimation._cells import SMALL_COUNT, Cells
 from isjax.estimation._draws import bootstrap_limits
-from isjax.estimation._sampling import Partition, alphabet_size, numbered, permutation_p_value, resampled_losses
+from isjax.estimation._sampling import (
+    Partition,
+    alphabet_size,
+    as_codes,
+    generator,
+    numbered,
+    permutation_p_value,
+    resampled_losses,
+)
 from isjax.estimation.estimators import METHODS, Method
 
 __all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "measure"]
@@ -260,10 +268,10 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     _checks.check_key(key)
     if not isinstance(spec, MeasureSpec):
         raise TypeError(f"spec must be a MeasureSpec, such as MeasureSpec(target='y', inputs=('x',)), got {spec!r}")
-    of_resampling, *of_permuting = _generator(key).spawn(1 + len(spec.encoders))
+    of_resampling, *of_permuting = generator(key).spawn(1 + len(spec.encoders))
     spec = spec.with_inputs(columns)
     names = tuple(dict.fromkeys((*spec.inputs, spec.target, *spec.encoders)))
-    codes = _as_codes(columns, names)
+    codes = as_codes(columns, names)
     _, first, counts = np.unique(numbered(*codes.values()), return_index=True, return_counts=True)
     distinct = {name: column[first] for name, column in codes.items()}
     x, y = numbered(*(distinct[name] for name in spec.inputs)), numbered(distinct[spec.target])
@@ -318,33 +326,6 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         information=of_x.information,
         encoders=tuple(measured),
     )
-
-
-def _generator(key: Key[Array, ""]) -> np.random.Generator:
-    """Generator of numpy, seeded by a key."""
-    if not _checks.is_concrete(key):
-        raise TypeError("key is being traced, but measure runs outside jit")
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-
-def _as_codes(columns: Mapping[str, object], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The codes of these columns, checked in their own dtype."""
-    absent = [name for name in names if name not in columns]
-    if absent:
-        raise ValueError(f"there is no column {absent[0]!r}, only {', '.join(map(repr, columns))}")
-    codes = {}
-    for name in names:
-        values = np.asarray(columns[name])
-        if not np.issubdtype(values.dtype, np.integer):
-            raise TypeError(f"column {name!r} must hold integer codes, got dtype {values.dtype}")
-        if values.ndim != 1 or not values.size:
-            raise ValueError(f"column {name!r} must have shape [n] with n at least 1, got shape {values.shape}")
-        if values.min() < 0:
-            raise ValueError(f"column {name!r} must not have negative codes, got {values.min()}")
-        is_small = values.max() < 2**31  # so that products of alphabets fit
-        codes[name] = values.astype(np.int64) if is_small else np.unique(values, return_inverse=True)[1]
-    _checks.check_same_length(**codes)
-    return codes
 
 
 class _Amounts(NamedTuple):

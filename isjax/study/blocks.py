@@ -142,7 +142,7 @@ def assemble(
       >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> block = isjax.study.blocks.Block((0,), 0, 0, (0,), (0, 1), spec)
       >>> arrays = {name: np.zeros((1, 1, 1, 1, 2, 2, 2)) for name in ("decoder_error", "train_loss", "steps")}
-      >>> arrays |= {name: np.zeros(1) for name in ("conditional_entropy", "encoder_bias", "target_entropy")}
+      >>> arrays |= {name: np.zeros(1) for name in ("conditional_entropy", "encoder_bias", "uniform_risk")}
       >>> isjax.study.blocks.assemble([(block, arrays)], 1, spec).decoder_error.shape
       (1, 1, 1, 1, 2, 2, 2)
     """

@@ -59,7 +59,7 @@ def to_dataset(
     Returns:
       A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, network, batch_size,
       learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over (problem, network,
-      batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``target_entropy`` over (problem), all in
+      batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over (problem), all in
       nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and ``steps`` over
       (batch_size, length, evaluation). A network's coordinate is its name, and ``width`` its hidden width if all
       networks have one. The attributes hold the spec, versions and timings.
@@ -96,8 +96,8 @@ def to_dataset(
             "conditional_entropy": in_nats(result.conditional_entropy, "H(Y|X)", ("problem",)),
             **(
                 {}
-                if result.target_entropy is None
-                else {"target_entropy": in_nats(result.target_entropy, "H(Y)", ("problem",))}
+                if result.uniform_risk is None
+                else {"uniform_risk": in_nats(result.uniform_risk, "H(Y)", ("problem",))}
             ),
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
@@ -192,7 +192,7 @@ def describe_diverged(study: xr.Dataset) -> str:
       >>> coords = {"network": ["32"], "learning_rate": [0.1, 1000.0]}
       >>> study = xarray.Dataset({"diverged": (axes, [[[False, False], [True, False]]])}, coords)
       >>> isjax.study.results.describe_diverged(study)
-      '1 of 4 runs diverged and is left out of the means: 1 of MLP 32 at learning rate 1000'
+      '1 of 4 runs diverged; means after the last step leave them out: 1 of MLP 32 at learning rate 1000'
     """
     diverged = study["diverged"]
     count = int(diverged.sum())
@@ -206,9 +206,7 @@ def describe_diverged(study: xr.Dataset) -> str:
         if number
     ]
     named = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
-    return (
-        f"{count} of {diverged.size} runs diverged and {'is' if count == 1 else 'are'} left out of the means: {named}"
-    )
+    return f"{count} of {diverged.size} runs diverged; means after the last step leave them out: {named}"
 
 
 def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:

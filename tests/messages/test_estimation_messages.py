@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
-from isjax.data import MeasureSpec, measure
+from isjax.data import MeasureSpec, measure, rank
 
 KEY, COUNTS, X, JOINT = jax.random.key(0), np.array([3, 1]), np.array([0, 1, 1]), np.full((3, 2), 1 / 6, "f4")
 SAMPLES = {"x": X, "y": X, "u": X, "shape": (2, 2, 2)}
@@ -46,6 +46,12 @@ def test_method_of_a_measurement():
         MeasureSpec(target="y", method="jackknife")
     with pytest.raises(TypeError, match=r"^inputs must be a tuple of column names, got 'xy'"):
         MeasureSpec(target="y", inputs="xy")
+
+
+def test_specs_of_a_ranking():
+    for spec in ("y", None):
+        with pytest.raises(TypeError, match=r"^spec must be a RankSpec, such as RankSpec\(target='y'\), got "):
+            rank(KEY, {"x": X, "y": X}, spec)
 
 
 def test_key_of_a_measurement():
