@@ -280,7 +280,9 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         raise ValueError(f"the target {spec.target!r} has the same value in all {rows} rows: it has no information")
     for what, number in ((f"X = {', '.join(spec.inputs)}", num_x), (f"the target {spec.target!r}", num_y)):
         if number == rows:
-            raise ValueError(f"{what} is different in each of the {rows} rows: nothing can be estimated from them")
+            raise ValueError(
+                f"{what} is different in each of the {rows} rows: nothing can be estimated; name fewer inputs (isjax rank says which columns matter) from them"
+            )
     us = [numbered(distinct[name]) for name in spec.encoders]
     constant = np.zeros_like(x)
     partitions = [Partition.of(x, y, u) for u in us]
