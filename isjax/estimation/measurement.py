@@ -281,7 +281,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     for what, number in ((f"X = {', '.join(spec.inputs)}", num_x), (f"the target {spec.target!r}", num_y)):
         if number == rows:
             raise ValueError(
-                f"{what} is different in each of the {rows} rows: nothing can be estimated from them; name fewer inputs "
+                f"{what} is different in each of the {rows} rows: nothing can be estimated; name fewer inputs "
                 "(isjax rank says which columns matter)"
             )
     us = [numbered(distinct[name]) for name in spec.encoders]
