@@ -16,6 +16,7 @@ _Class = TypeVar("_Class", bound=type)
 _SHOWN = 6  # numbers of an array; a longer one is shown by its shape and range
 _READ = 2**16  # numbers that are read to find the range
 _WIDTH = 60  # characters of a value
+_LINE = 100  # characters of a call
 
 
 def displayed(*derived: str) -> Callable[[_Class], _Class]:
@@ -40,7 +41,8 @@ def displayed_as_call(cls: _Class) -> _Class:
     def text(self: Any) -> str:  # noqa: ANN401
         given = [(field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self)]
         changed = [f"{name}={_option(value)}" for name, value, default in given if not _is(value, default)]
-        return f"{type(self).__name__}({', '.join(changed)})"
+        line = f"{type(self).__name__}({', '.join(changed)})"
+        return line if len(line) <= _LINE else f"{type(self).__name__}(\n    " + ",\n    ".join(changed) + ",\n)"
 
     return _with(cls, text, lambda self: f"<code>{html.escape(text(self))}</code>")
 
@@ -64,13 +66,16 @@ def _is(value: object, default: object) -> bool:
     """Whether an option has its default value; options may be traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
         return False
-    return type(value) is type(default) and bool(value == default)
+    try:
+        return type(value) is type(default) and bool(value == default)
+    except ValueError:  # arrays of options, as of stacked specs
+        return False
 
 
 def _rows(instance: Any, derived: tuple[str, ...]) -> list[tuple[str, str]]:  # noqa: ANN401
     fields = getattr(instance, "_fields", None) or [field.name for field in dataclasses.fields(instance)]
     values = {name: getattr(instance, name) for name in fields}
-    if all(_is_concrete(leaf) for leaf in jax.tree.leaves(list(values.values()))):
+    if all(_is_concrete(leaf) for leaf in jax.tree.leaves(list(values.values())) if hasattr(leaf, "dtype")):
         for name in derived:
             with contextlib.suppress(AttributeError, TypeError, ValueError):  # fields may hold anything
                 values[name] = getattr(instance, name)
@@ -78,8 +83,9 @@ def _rows(instance: Any, derived: tuple[str, ...]) -> list[tuple[str, str]]:  # 
 
 
 def _is_concrete(leaf: object) -> bool:
-    is_array = isinstance(leaf, np.ndarray | np.generic | bool | int | float)
-    return is_array or (isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer))
+    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
+        return isinstance(leaf, np.ndarray | np.generic | bool | int | float)
+    return not leaf.is_deleted() and leaf.is_fully_addressable
 
 
 def describe(value: object) -> str:
@@ -88,9 +94,12 @@ def describe(value: object) -> str:
         return _describe_array(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return _shape_of(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    fields: dict[str, Any] = getattr(value, "_asdict", lambda: value if isinstance(value, dict) else {})()
+    if fields and all(np.ndim(part) == 0 for part in fields.values()):
+        return ", ".join(f"{name} {describe(part)}" for name, part in fields.items())
+    if fields:
         return f"{type(value).__name__}(…)"
-    if isinstance(value, list | tuple) and len(value) > _SHOWN:
+    if isinstance(value, list | tuple) and value and (len(value) > _SHOWN or dataclasses.is_dataclass(value[0])):
         return f"{len(value)} × {type(value[0]).__name__}"
     return repr(value)
 
@@ -101,8 +110,9 @@ def _shape_of(array: Any) -> str:  # noqa: ANN401
 
 def _describe_array(array: Any) -> str:  # noqa: ANN401
     """The numbers of a short array; of a longer one its shape and range."""
-    is_known = _is_concrete(array) and np.size(array) <= _READ
-    if not is_known or (isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended)):
+    kinds = jnp.integer, jnp.floating, jnp.bool_
+    is_number = isinstance(array, float) or any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
+    if not is_number or not _is_concrete(array) or np.size(array) > _READ:
         return _shape_of(array)
     values = np.asarray(array)
     if values.ndim == 0:

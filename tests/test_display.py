@@ -128,6 +128,38 @@ def test_nothing_is_computed_of_traced_abstract_or_absent_values():
     assert len(texts) == 6
 
 
+@pytest.mark.parametrize(
+    "leaf",
+    [None, "axis", np.array(["a"] * 9), np.zeros(9, complex), np.complex64(1j), np.zeros(9, "M8[s]"), object(), {}],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["Quantizer", "RiskDecomposition", "Draws"])
+def test_a_result_is_shown_whatever_its_leaves(name, leaf):
+    shown = SHOWN[name]()
+    shown = shown._replace(**dict.fromkeys(shown._fields, leaf))
+    assert repr(shown).startswith(name)
+    assert Cells(shown._repr_html_()).texts
+
+
+def test_a_deleted_array_is_shown_by_its_shape():
+    array = jnp.arange(3.0)
+    array.delete()
+    assert _display.describe(array) == "float32[3]"
+
+
+def test_stacked_and_long_specs_are_shown():
+    assert repr(jax.tree.map(lambda value: np.array([value, value]), SPEC)).startswith("SweepSpec(")
+    long = isjax.SweepSpec(lengths=tuple(range(1, 40)), num_steps=16, hidden=((32, 32), (64, 64)))
+    assert len(repr(long).splitlines()) == 5
+    assert eval(f"isjax.{long!r}") == long
+
+
+def test_a_measurement_shows_its_amounts():
+    lines = repr(SHOWN["Measurement"]()).splitlines()
+    assert "  information     plug_in 0.6931, corrected 0.6944" in lines
+    assert any(line.startswith("  losses          half ") for line in lines)
+
+
 def test_what_is_shown_is_escaped():
     table = SHOWN["EncodedLabels"]()._repr_html_()
     assert "<b>" not in table

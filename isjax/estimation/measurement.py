@@ -141,7 +141,7 @@ class EncoderMeasurement:
     smallest_expected_count: float
 
 
-@displayed()
+@displayed("losses")
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """What a sample says about a target Y, inputs X and encoders U.
@@ -175,6 +175,11 @@ class Measurement:
     def inputs(self) -> tuple[str, ...]:
         """Columns whose joint is X."""
         return self.spec.inputs
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The corrected loss of each encoder, by its column."""
+        return {each.column: each.loss.corrected for each in self.encoders}
 
     @property
     def unit(self) -> str:
