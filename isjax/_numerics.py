@@ -63,7 +63,8 @@ def sum_by_label(values: Array, labels: Array, num_labels: int) -> Array:
 
     Rows are added one after another, so that rounding errors grow with their number: a float32 sum of 2²⁰ equal masses
     is off by one per cent. Of a large alphabet, rows are therefore added in lanes of ``MANY`` rows, and then the lanes.
-    If there are so many labels that the lanes would take more memory than ``values``, sums are made at a fixed point.
+    If there are so many labels that the lanes would take several times the memory of ``values``, sums are made at a fixed
+    point.
     """
     num_lanes = -(-values.shape[0] // MANY)
     if num_lanes == 1:
