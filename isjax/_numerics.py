@@ -63,7 +63,7 @@ def sum_by_label(values: Array, labels: Array, num_labels: int) -> Array:
 
     Rows are added one after another, so that rounding errors grow with their number: a float32 sum of 2²⁰ equal masses
     is off by one per cent. Of a large alphabet, rows are therefore added in lanes of ``MANY`` rows, and then the lanes.
-    If there are so many labels that the lanes would take several times the memory of ``values``, sums are made at a fixed
+    With so many labels that the lanes would take several times the memory of ``values``, sums are made at a fixed
     point.
     """
     num_lanes = -(-values.shape[0] // MANY)
