@@ -131,7 +131,7 @@ def test_nothing_is_computed_of_traced_abstract_or_absent_values():
 @pytest.mark.parametrize(
     "leaf",
     [None, "axis", np.array(["a"] * 9), np.zeros(9, complex), np.complex64(1j), np.zeros(9, "M8[s]"), object(), {}],
-    ids=str,
+    ids=("none", "text", "texts", "complex numbers", "complex", "dates", "object", "dictionary"),
 )
 @pytest.mark.parametrize("name", ["Quantizer", "RiskDecomposition", "Draws"])
 def test_a_result_is_shown_whatever_its_leaves(name, leaf):
