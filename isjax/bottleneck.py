@@ -275,6 +275,7 @@ def bottleneck_curve(
     *,
     num_codes: int,
     num_restarts: int = 8,
+    starts: Int[ArrayLike, "r x"] | None = None,
     tolerance: Real | ScalarFloat = 1e-6,
     max_steps: int | ScalarInt = 1000,
 ) -> Bottleneck:
@@ -292,6 +293,8 @@ def bottleneck_curve(
       betas: β > 0, the weights of I(U;Y) against I(X;U), shape ``[b]``, in any order.
       num_codes: size of the code alphabet, static; it may exceed the number of inputs.
       num_restarts: number of initial encoders at each β, static.
+      starts: codes to start from at each β instead, in 0 … num_codes − 1, shape ``[r, x]``; such as those of
+        ``quantizers_up_to``.
       tolerance: when a run has converged, as in ``information_bottleneck``.
       max_steps: largest number of steps at each β.
 
@@ -317,7 +320,13 @@ def bottleneck_curve(
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
     _checks.check_traceable_tolerance(tolerance)
     _checks.check_steps(max_steps)
-    return _bottleneck_curve(key, joint, betas, tolerance, max_steps, num_codes=num_codes, num_restarts=num_restarts)
+    if starts is not None:
+        starts = _checks.as_codes(starts, num_codes, "starts")
+        if starts.shape != (max(len(starts), 1), joint.shape[0]):
+            raise ValueError(f"starts must have shape [r, {joint.shape[0]}], r at least 1, got shape {starts.shape}")
+    return _bottleneck_curve(
+        key, joint, betas, starts, tolerance, max_steps, num_codes=num_codes, num_restarts=num_restarts
+    )
 
 
 @jax.jit(inline=True, static_argnames=("num_codes", "num_restarts"))
@@ -325,15 +334,19 @@ def _bottleneck_curve(
     key: Array,
     joint: Array,
     betas: Array,
+    starts: Array | None,
     tolerance: ArrayLike,
     max_steps: ArrayLike,
     *,
     num_codes: int,
     num_restarts: int,
 ) -> Bottleneck:
-    starts = _starts(key, joint, num_codes, num_restarts)
+    if starts is None:
+        encoders = _starts(key, joint, num_codes, num_restarts)
+    else:
+        encoders = 0.95 * jax.nn.one_hot(starts, num_codes, dtype=joint.dtype) + 0.05 / num_codes
     descend = jax.vmap(lambda beta, run, limit: _descend(joint, beta, run, tolerance, jnp.minimum(limit, max_steps)))
-    runs = jax.vmap(lambda beta: _screen(joint, beta, starts, tolerance, max_steps))(betas)
+    runs = jax.vmap(lambda beta: _screen(joint, beta, encoders, tolerance, max_steps))(betas)
 
     by_beta = jnp.argsort(betas)
     next_larger = jnp.zeros_like(by_beta).at[by_beta].set(jnp.roll(by_beta, -1).at[-1].set(by_beta[-1]))

@@ -1,5 +1,6 @@
 """Quantizers: deterministic encoders with at most K codes that lose as little information as possible."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,9 +22,10 @@ from isjax._solvers import (
 )
 from isjax._typing import Array, ArrayLike, Bool, Float, Int, Joint, Key, ScalarInt
 
-__all__ = ["Quantizer", "kl_means_quantizer", "optimal_quantizer", "quantizers_up_to"]
+__all__ = ["Quantizer", "kl_means_quantizer", "merged_inputs", "optimal_quantizer", "quantizers_up_to"]
 
 _MAX_MOVE_CELLS = 2**18  # size of the array of single moves of all restarts that are refined together
+_MERGING_STEPS = 8
 
 
 @displayed()
@@ -208,10 +210,8 @@ def _kl_means_quantizer(
     return _measured(joint, Codes(codes, num_codes), jnp.asarray(is_trivial))
 
 
-def _kl_means_codes(
-    key: Array, joint: Array, num_used: Array | int, num_codes: int, num_restarts: int, max_steps: ArrayLike
-) -> Array:
-    """Codes below ``num_used``, which may be traced and is no larger than ``num_codes``."""
+def _kl_means(joint: Array, num_codes: int) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """The loss of codes, and their update: to each input the code of the least divergence."""
 
     def loss(codes: Array) -> Array:
         return information(joint, rows_or_zero(Codes(codes, num_codes).pushforward(joint))[codes])
@@ -219,6 +219,15 @@ def _kl_means_codes(
     def update(codes: Array) -> Array:
         joint_uy = Codes(codes, num_codes).pushforward(joint)
         return jnp.argmax(code_logits(joint, 1, joint_uy, with_prior=False), axis=-1)
+
+    return loss, update
+
+
+def _kl_means_codes(
+    key: Array, joint: Array, num_used: Array | int, num_codes: int, num_restarts: int, max_steps: ArrayLike
+) -> Array:
+    """Codes below ``num_used``, which may be traced and is no larger than ``num_codes``."""
+    loss, update = _kl_means(joint, num_codes)
 
     def update_or_move(codes: Array) -> tuple[Array, ...]:
         return update(codes), apply_best_move(joint, Codes(codes, num_codes), merge_loss, num_used)
@@ -234,6 +243,48 @@ def _kl_means_codes(
     return runs.state[jnp.argmin(runs.value)]
 
 
+def merged_inputs(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], *, num_cells: int) -> Int[Array, "x"]:
+    """Codes of many cells that lose little, found fast: what a large alphabet may be replaced by.
+
+    KL-means from one seeding, a few updates, and no moves of single inputs.
+
+    Args:
+      key: a key of ``jax.random.key``.
+      joint: distribution of (X, Y), shape ``[x, y]``.
+      num_cells: number of cells, static; with as many as inputs, or more, each input is a cell.
+
+    Returns:
+      The cell of each input, shape ``[x]``.
+
+    Source:
+      Zhang and Kurkoski, Low-complexity quantization of discrete memoryless channels (2016).
+
+    Examples:
+      >>> import isjax, jax, jax.numpy as jnp
+      >>> joint = jnp.array([[0.0, 0.25], [0.25, 0.0], [0.0, 0.25], [0.2, 0.05]])
+      >>> cells = isjax.quantizers.merged_inputs(jax.random.key(0), joint, num_cells=3)
+      >>> bool(cells[0] == cells[2]), float(isjax.mutual_information_loss(joint, cells, num_codes=3))
+      (True, 0.0)
+    """
+    _checks.check_key(key)
+    joint = _checks.as_joint(joint)
+    return _merged_inputs(key, joint, num_cells=_checks.check_integer(num_cells, "num_cells"))
+
+
+@jax.jit(inline=True, static_argnames="num_cells")
+def _merged_inputs(key: Array, joint: Array, *, num_cells: int) -> Array:
+    if num_cells >= joint.shape[0]:
+        return jnp.arange(joint.shape[0])
+    codes = codes_from_seeds(key, joint, num_cells)
+    return _updated(joint, codes, num_cells, _MERGING_STEPS)
+
+
+def _updated(joint: Array, codes: Array, num_codes: int, max_steps: ArrayLike) -> Array:
+    """Codes after updates of KL-means while they reduce the loss."""
+    loss, update = _kl_means(joint, num_codes)
+    return local_search(codes, loss, lambda codes: (update(codes),), max_steps).state
+
+
 def quantizers_up_to(
     key: Key[Array, ""],
     joint: Float[ArrayLike, "x y"],
@@ -241,6 +292,7 @@ def quantizers_up_to(
     num_codes: int,
     num_restarts: int = 16,
     max_steps: int | ScalarInt = 1000,
+    num_cells: int | None = None,
 ) -> Quantizer:
     r"""Deterministic encoders of 1, 2, …, K codes that lose least, in one program.
 
@@ -255,6 +307,8 @@ def quantizers_up_to(
       num_codes: K, static; above the number of inputs it is reduced to that, where nothing is lost.
       num_restarts: how many seedings KL-means starts from, static.
       max_steps: largest number of updates of a run of KL-means.
+      num_cells: if given, static, and there are more inputs and more than two classes, KL-means runs on as many cells
+        of ``merged_inputs`` and then takes updates of all inputs: many times faster for a large alphabet.
 
     Returns:
       A ``Quantizer`` whose arrays have a leading axis ``[k]`` of length min(K, |X|), for 1, 2, … codes.
@@ -274,15 +328,22 @@ def quantizers_up_to(
     num_codes = min(_checks.check_integer(num_codes, "num_codes"), joint.shape[0])
     num_restarts = _checks.check_integer(num_restarts, "num_restarts")
     _checks.check_steps(max_steps)
-    return _quantizers_up_to(key, joint, max_steps, num_codes=num_codes, num_restarts=num_restarts)
+    num_cells = joint.shape[0] if num_cells is None else _checks.check_integer(num_cells, "num_cells", at_least=1)
+    return _quantizers_up_to(
+        key, joint, max_steps, num_codes=num_codes, num_restarts=num_restarts, num_cells=max(num_cells, num_codes)
+    )
 
 
-@jax.jit(inline=True, static_argnames=("num_codes", "num_restarts"))
+@jax.jit(inline=True, static_argnames=("num_codes", "num_restarts", "num_cells"))
 def _quantizers_up_to(
-    key: Array, joint: Array, max_steps: ArrayLike, *, num_codes: int, num_restarts: int
+    key: Array, joint: Array, max_steps: ArrayLike, *, num_codes: int, num_restarts: int, num_cells: int
 ) -> Quantizer:
+    cells = _merged_inputs(key, joint, num_cells=num_cells)
+    merged = joint if num_cells >= joint.shape[0] else Codes(cells, num_cells).pushforward(joint)
+
     def solve(k: Array) -> Array:
-        return _kl_means_codes(jax.random.fold_in(key, k), joint, k, num_codes, num_restarts, max_steps)
+        codes = _kl_means_codes(jax.random.fold_in(key, k), merged, k, num_codes, num_restarts, max_steps)
+        return codes if merged is joint else _updated(joint, codes[cells], num_codes, max_steps)
 
     num_symbols, numbers = joint.shape[0], jnp.arange(1, num_codes + 1)
     if joint.shape[1] <= 2:

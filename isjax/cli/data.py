@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 import tyro
 from rich.console import Console
 
-import isjax
 from isjax import _checks
-from isjax.cli.common import CommandLineError, check_file_name, check_writable
-from isjax.data import MeasureSpec, Missing, RankSpec, Table, columns, measure, rank
-from isjax.quantizers import quantizers_up_to
+from isjax.cli.common import CommandLineError, check_file_name, check_writable, keep_programs, working
+from isjax.data import MeasureSpec, Missing, RankSpec, Table, columns, find_codes, measure, rank
 
 __all__ = ["Bottleneck", "Measure", "Rank", "Reading"]
 
@@ -46,9 +43,11 @@ class Reading:
         """The options that say how the file is written."""
         return {"separator": self.separator, "encoding": self.encoding, "header": self.header}
 
-    def read(self, file: Path, inputs: tuple[str, ...], others: tuple[str, ...]) -> Table:
-        """The columns of a file; without names, ``bins`` cut whole numbers of the inputs only."""
-        options = {"missing": self.missing, "weights": self.weights, "na": self.na, **self.form}
+    def read(
+        self, file: Path, inputs: tuple[str, ...], others: tuple[str, ...], codes: dict[str, str] | None = None
+    ) -> Table:
+        """The columns of a file, and codes; without names, ``bins`` cut whole numbers of the inputs only."""
+        options = {"missing": self.missing, "weights": self.weights, "na": self.na, "codes": codes, **self.form}
         return columns.read(file, (*inputs, *others), bins=self._bins(), uncut=others, **options)
 
     def _bins(self) -> int | dict[str, int] | None:
@@ -85,6 +84,14 @@ class Measure:
     json: bool = False
     """Print JSON, and nothing else, on standard output."""
 
+    def _own_codes(self) -> dict[str, tuple[str, str]]:
+        """Name and expression of each encoder that is one, such as half=age<40, and no column."""
+        if not any("=" in each for each in self.spec.encoders):
+            return {}
+        found = columns.names(self.file, **self.reading.form)
+        own = {each: each.partition("=") for each in self.spec.encoders if "=" in each and each not in found}
+        return {each: (name.strip(), text) for each, (name, _, text) in own.items()}
+
     def _other_columns(self) -> list[str]:
         """All columns but the weights."""
         found = columns.names(self.file, **self.reading.form)
@@ -98,8 +105,13 @@ class Measure:
 
         try:
             _checks.check_integer(self.seed, "seed", at_least=0)
-            spec = self.spec if self.spec.inputs else self.spec.with_inputs(self._other_columns())
-            table = self.reading.read(self.file, spec.inputs, (spec.target, *spec.encoders))
+            own = self._own_codes()
+            encoders = tuple(own[each][0] if each in own else each for each in self.spec.encoders)
+            codes = dict(own.values())
+            spec = dataclasses.replace(self.spec, encoders=encoders)
+            spec = spec if spec.inputs else spec.with_inputs(self._other_columns())
+            others = (spec.target, *(each for each in encoders if each not in codes))
+            table = self.reading.read(self.file, spec.inputs, others, codes)
             found = measure(jax.random.key(self.seed), table, spec)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
@@ -175,7 +187,9 @@ class Rank:
 class Bottleneck:
     """Find the encoders of a column that lose least about another.
 
-    Prints the loss I(X;Y|U) of the best encoder of 1, 2, … K codes.
+    Prints, for 1, 2, … K codes, the loss I(X;Y|U) of the best encoder.
+
+    Codes found in each half of the rows are measured in the other half too.
 
     Writes NAME.csv (the code of each symbol) and NAME.png to the output folder.
 
@@ -195,7 +209,7 @@ class Bottleneck:
     num_betas: int = 48
     """Points of the curve."""
     seed: int = 0
-    """Seed of the restarts."""
+    """Seed of the halves and of the restarts."""
     output: Path = Path()
     """Folder for the files; created if absent."""
     name: str | None = None
@@ -206,40 +220,29 @@ class Bottleneck:
         from isjax._shell import style
         from isjax.data import figure, report
 
-        try:
-            _checks.check_integer(self.num_codes, "num_codes")
-            _checks.check_integer(self.num_betas, "num_betas", at_least=2)
-            table = self.reading.read(self.file, (self.input,), (self.target,))
-            joint = columns.joint(table, self.input, self.target)
-        except (OSError, TypeError, ValueError) as error:
-            raise CommandLineError(str(error)) from error
         name = self.file.stem + "-bottleneck" if self.name is None else self.name
         check_file_name(name)
-        check_writable(self.output)
-        x, y = table[self.input], table[self.target]
-        p_x, entropy, information = jax.device_get(
-            (isjax.marginal_x(joint), isjax.entropy(isjax.marginal_y(joint)), isjax.mutual_information(joint))
-        )
-        dropped = f" ({table.num_dropped} dropped for a missing value)" if table.num_dropped else ""
-        console.print(
-            f"{table.num_rows} rows{dropped}, X = {self.input} ({x.num_symbols} symbols), Y = {self.target} "
-            f"({y.num_symbols}); I(X;Y) = {information:.6f} nats of H(Y) = {entropy:.6f}",
-            highlight=False,
-            markup=False,
-        )
-        for column, its in ((self.input, x), (self.target, y)):
-            if its.num_symbols == 1:
-                console.print(f"{column} is constant: I(X;Y) is zero", highlight=False, markup=False)
-        key_quantizers, key_curve = jax.random.split(jax.random.key(self.seed))
-        solved = quantizers_up_to(key_quantizers, joint, num_codes=self.num_codes)
-        in_order = isjax.compact_codes(solved.codes).codes  # numbered in the order of their first symbols
-        quantizers = jax.device_get(solved._replace(codes=in_order))
-        console.print(report.quantizer_table(quantizers, float(information)))
-        betas = jnp.geomspace(1, 1000, self.num_betas, dtype=joint.dtype)
-        num_codes = len(quantizers.loss)
-        curve = isjax.bottleneck_curve(key_curve, joint, betas, num_codes=num_codes, num_restarts=4)
-        codes = report.write_codes(self.output / f"{name}.csv", x.labels, p_x, quantizers)
-        title = f"X = {self.input}, Y = {self.target}"
-        drawing = figure.bottleneck_figure(curve, quantizers, information=float(information), title=title)
-        drawn = style.save(drawing, self.output / f"{name}.png")
+        keep_programs()
+        with working("reading") as status:
+            try:
+                _checks.check_integer(self.num_codes, "num_codes")
+                _checks.check_integer(self.num_betas, "num_betas", at_least=2)
+                _checks.check_integer(self.seed, "seed", at_least=0)
+                table = self.reading.read(self.file, (self.input,), (self.target,))
+                status.update(f"finding codes of {table[self.input].num_symbols} symbols in {table.num_rows} rows")
+                found = find_codes(
+                    jax.random.key(self.seed),
+                    table,
+                    target=self.target,
+                    input=self.input,
+                    num_codes=self.num_codes,
+                    num_betas=self.num_betas,
+                )
+            except (OSError, OverflowError, TypeError, ValueError) as error:
+                raise CommandLineError(str(error)) from error
+            check_writable(self.output)
+            status.update("drawing")
+            codes = report.write_codes(self.output / f"{name}.csv", found, table[self.input].labels)
+            drawn = style.save(figure.bottleneck_figure(found), self.output / f"{name}.png")
+        report.print_codes(found, console, num_dropped=table.num_dropped)
         console.print(f"wrote {codes} and {drawn}", highlight=False, markup=False, soft_wrap=True)

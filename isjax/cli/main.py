@@ -19,9 +19,9 @@ import tyro
 from rich.console import Console
 
 from isjax import _checks
-from isjax.cli.common import CommandFailed, CommandLineError, devices
+from isjax.cli.common import CommandFailed, CommandLineError, devices, programs_folder
 from isjax.cli.data import Bottleneck, Measure, Rank
-from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep, programs_folder
+from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep
 from isjax.sweeps import configure_cpu
 
 __all__ = ["Doctor", "main"]
@@ -56,6 +56,9 @@ def _fused_products_are_correct() -> bool:
 
 
 _KINDS: dict[tuple[type, ...], type] = {(int,): int, (float,): float, (float, int): float, (str,): str, (Path,): Path}
+
+
+_PLURALS = {"--encoder": "--encoders", "--input": "--inputs"}  # as people write where they have one
 
 
 def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the commands)
@@ -93,6 +96,8 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
             str_from_instance=lambda instance: [str(instance)],
         )
 
+    if list(arguments[:1]) == ["measure"]:
+        arguments = [_PLURALS.get(word, word) for word in arguments]
     by_epochs = any(word.partition("=")[0] == "--num-epochs" for word in arguments)
     spec = dataclasses.replace(DEFAULT_SPEC, num_steps=None, num_epochs=1) if by_epochs else DEFAULT_SPEC
     commands = (

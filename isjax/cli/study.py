@@ -5,20 +5,17 @@ They import ``isjax.study`` when they are called, so that other commands, and he
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
-import platform
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import jax
-import platformdirs
 import tyro
 from rich.console import Console
 
-from isjax.cli.common import CommandFailed, CommandLineError, check_file_name, check_writable, devices
+from isjax.cli.common import CommandFailed, CommandLineError, check_file_name, check_writable, devices, keep_programs
 from isjax.cli.sources import Sources, Sparse
 from isjax.sources import Problem
 from isjax.sweeps import SweepSpec
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
     from isjax.study.runner import Executor
 
-__all__ = ["DEFAULT_SPEC", "Encoder", "Plot", "Show", "Sweep", "programs_folder"]
+__all__ = ["DEFAULT_SPEC", "Encoder", "Plot", "Show", "Sweep"]
 
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +91,7 @@ class Sweep:
         from isjax.study.blocks import RunError
 
         if self.keep_programs:
-            _keep_programs()
+            keep_programs()
         try:
             problems = self.problems()
         except (TypeError, ValueError) as error:
@@ -177,26 +174,6 @@ def _load(path: Path) -> "xr.Dataset":
         return isjax.study.load(path)
     except (OSError, ValueError) as error:
         raise CommandLineError(str(error)) from error
-
-
-def _keep_programs() -> None:
-    """Makes JAX keep compiled programs, and use those that earlier runs kept."""
-    jax.config.update("jax_compilation_cache_dir", str(programs_folder()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    # XLA warns, for each program that it loads, that the machine lacks "prefer-no-gather" and the like, which are hints
-    # for tuning and not features (jax-ml/jax#38445). JAX's own warnings are still shown.
-    level = logging.getLogger("jax").level
-    jax.config.update("jax_logging_level", "CRITICAL")
-    logging.getLogger("jax").setLevel(level)
-
-
-def programs_folder() -> Path:
-    """Where compiled programs are kept: one folder for each type of processor, since they hold its instructions."""
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else [platform.processor()]
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
-    kind = hashlib.sha256(f"{platform.platform()} {flags}".encode()).hexdigest()[:12]
-    return platformdirs.user_cache_path("isjax") / f"programs-{platform.machine()}-{kind}"
 
 
 class _Lines(logging.Handler):

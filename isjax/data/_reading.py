@@ -273,6 +273,14 @@ def is_text(values: pl.Series) -> bool:
     return _numbers(values) is None
 
 
+def as_numbers(values: pl.Series) -> pl.Series:
+    """A column of numbers as floats; a column of words is refused."""
+    numbers = _numbers(values)
+    if numbers is None:
+        raise ValueError(f"column {values.name!r} holds words, not numbers")
+    return numbers
+
+
 def levels_and_codes(values: pl.Series, bins: int | None, *, whole: bool) -> tuple[list[str], np.ndarray]:
     """Labels of a column's symbols or bins in order, and each row's code; a missing value has the code after them.
 

@@ -9,16 +9,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from isjax import _checks
-from isjax._typing import Array, Float, Int
-from isjax.distributions import empirical_joint
+from isjax._typing import Int
 
-__all__ = ["Column", "Missing", "Table", "joint", "names", "read"]
+__all__ = ["Column", "Missing", "Table", "names", "read"]
 
 Missing = Literal["refuse", "drop", "symbol"]
 """What to do with missing values: refuse them, drop their rows, or make them a symbol of their own."""
 
 _MISSING_LABEL = "(missing)"
-_MAX_CELLS = 2**26  # of a joint distribution: 256 MiB in float32
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -118,6 +116,7 @@ def read(
     missing: Missing = "refuse",
     bins: int | Mapping[str, int] | None = None,
     uncut: Sequence[str] = (),
+    codes: Mapping[str, str] | None = None,
     weights: str | None = None,
     separator: str | None = None,
     encoding: str | None = None,
@@ -140,6 +139,10 @@ def read(
       bins: number of bins, at least 2, of every column of numbers, or of each that is named. Without, continuous
         columns are refused.
       uncut: columns that ``bins`` cuts only if they are continuous, such as codes.
+      codes: codes of one's own, by name, which the table holds beside the columns: expressions of the file's columns
+        and of codes before, such as ``{"half": "age<40", "group": "smokes+half"}``. A part is a column, a threshold
+        or several (``age<30<60``), one symbol or several against the rest (``region==north,east``), or a number of
+        bins (``age:2``).
       weights: name of a column of counts: how many equal rows each row stands for.
       separator: what separates the fields of a text file; comma, semicolon, tab or bar, as found in its first line, if
         None.
@@ -170,8 +173,10 @@ def read(
     form = _reading.Format(separator=separator, encoding=encoding, header=header, na=tuple(na))
     wanted = list(dict.fromkeys(columns))
     asked = _bins_of(bins, wanted)
-    read_too = [] if weights is None or weights in wanted else [weights]
-    frame, num_dropped = _reading.read_frame(_as_source(path), [*wanted, *read_too], form, drop=missing == "drop")
+    parsed = _parsed_codes(path, form, codes) if codes else {}
+    within = [part.column for parts in parsed.values() for part in parts if part.column not in parsed]
+    needed = list(dict.fromkeys([*wanted, *within, *([] if weights is None else [weights])]))
+    frame, num_dropped = _reading.read_frame(_as_source(path), needed, form, drop=missing == "drop")
     if weights is not None:
         frame = _reading.repeated(frame, weights)
     coded = {}
@@ -181,9 +186,11 @@ def read(
         number, is_named = asked.get(series.name, (None, False))
         if is_named and _reading.is_text(series):
             raise ValueError(f"column {series.name!r} cannot be cut into bins: it holds words, not numbers")
-        levels, codes = _reading.levels_and_codes(series, number, whole=is_named or series.name not in uncut)
+        levels, numbers = _reading.levels_and_codes(series, number, whole=is_named or series.name not in uncut)
         labels = (*levels, _MISSING_LABEL) if series.null_count() else tuple(levels)
-        coded[series.name] = Column(codes, labels)
+        coded[series.name] = Column(numbers, labels)
+    for name, parts in parsed.items():
+        coded[name] = _own_code(parts, frame, coded, refuse=missing == "refuse")
     return Table(coded, frame.height, num_dropped)
 
 
@@ -203,30 +210,35 @@ def _bins_of(bins: int | Mapping[str, int] | None, columns: Sequence[str]) -> di
     return {name: (_checks.check_integer(number, f"bins of {name}", at_least=2), True) for name, number in bins.items()}
 
 
-def joint(table: Table, input: str, target: str) -> Float[Array, "x y"]:
-    """Empirical joint distribution of two columns.
+def _parsed_codes(path: Any, form: Any, codes: Mapping[str, str]) -> dict[str, list[Any]]:  # noqa: ANN401
+    """The parts of each code; a code may use the file's columns and the codes before it."""
+    from isjax.data import _codes, _reading
 
-    Args:
-      table: what ``read`` returns.
-      input: name of X.
-      target: name of Y.
+    known, parsed = _reading.names(_as_source(path), form), {}
+    for name, text in codes.items():
+        if name in known:
+            raise ValueError(f"the code {name}={text} needs another name: there is a column {name!r}")
+        parsed[name] = _codes.parse(name, text, [*known, *parsed])
+    return parsed
 
-    Returns:
-      Shape ``[x, y]``, float32.
 
-    Raises:
-      ValueError: if it would have more than 2**26 cells.
+def _own_code(parts: Sequence[Any], frame: Any, coded: Mapping[str, Column], *, refuse: bool) -> Column:  # noqa: ANN401
+    """The column of a code."""
+    import polars as pl
 
-    Examples:
-      >>> import isjax.data.columns, numpy as np
-      >>> column = isjax.data.Column(np.array([0, 1, 1, 0]), ("a", "b"))
-      >>> isjax.data.columns.joint(isjax.data.Table({"x": column, "y": column}, 4, 0), "x", "y").tolist()
-      [[0.5, 0.0], [0.0, 0.5]]
-    """
-    x, y = table[input], table[target]
-    if x.num_symbols * y.num_symbols > _MAX_CELLS:
-        raise ValueError(
-            f"columns {input!r} and {target!r} have {x.num_symbols} and {y.num_symbols} symbols in {table.num_rows} "
-            f"rows, more than {_MAX_CELLS} pairs: is one of them an identifier?"
-        )
-    return empirical_joint(x.codes, y.codes, shape=(x.num_symbols, y.num_symbols))
+    from isjax.data import _codes, _reading
+
+    def grouped(part: Any) -> tuple[Sequence[str], np.ndarray]:  # noqa: ANN401
+        if part.column in frame.columns:
+            values = frame[part.column]
+            if refuse:
+                _reading.refuse_missing(values)
+            return _codes.grouped(part, values)
+        column = coded[part.column]
+        labels = [label for label in column.labels if label != _MISSING_LABEL]
+        values = pl.Series(part.column, [*labels, None], dtype=pl.String)[column.codes]
+        return _codes.grouped(part, values) if part.kind else (labels, column.codes)
+
+    labels, codes = _codes.labels_and_codes([grouped(part) for part in parts])
+    has_missing = bool((codes == len(labels)).any())
+    return Column(codes, (*labels, _MISSING_LABEL) if has_missing else tuple(labels))

@@ -1,14 +1,14 @@
 """The figure of a bottleneck: relevance against complexity."""
 
+import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from isjax._shell.style import LOOKS, STYLE, PictureFigure
-from isjax.bottleneck import Bottleneck
+from isjax.estimation.codes import FoundCodes
 from isjax.estimation.ranking import Ranking
-from isjax.quantizers import Quantizer
 
 __all__ = ["bottleneck_figure", "ranking_figure"]
 
@@ -66,41 +66,47 @@ def _label(name: str) -> str:
     return name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"
 
 
-def bottleneck_figure(curve: Bottleneck, quantizers: Quantizer, *, information: float, title: str = "") -> Figure:
-    """Relevance against complexity: the bottleneck's curve, an upper bound, and deterministic encoders below it.
+def bottleneck_figure(found: FoundCodes) -> Figure:
+    """Relevance against complexity: the bottleneck's curve, deterministic encoders, and what they keep in other rows.
 
     Args:
-      curve: what ``isjax.bottleneck_curve`` returns.
-      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
-      information: I(X;Y) in nats, the upper bound of any encoder's relevance.
-      title: what X and Y are.
+      found: what ``find_codes`` returns.
 
     Returns:
       A figure with a canvas of its own, which no window shows.
 
     Examples:
-      >>> import isjax.data.figure, jax, jax.numpy as jnp
-      >>> key, joint = jax.random.key(0), jnp.array([[0.45, 0.05], [0.05, 0.45]])
-      >>> curve = isjax.bottleneck_curve(key, joint, jnp.array([1.7, 5.0]), num_codes=2)
-      >>> quantizers = isjax.quantizers.quantizers_up_to(key, joint, num_codes=2)
-      >>> figure = isjax.data.figure.bottleneck_figure(curve, quantizers, information=0.368)
-      >>> figure.axes[0].get_xlabel()
+      >>> import isjax.data.figure, jax, numpy as np
+      >>> columns = {"x": np.arange(40) % 2, "y": np.arange(40) % 2}
+      >>> found = isjax.data.find_codes(jax.random.key(0), columns, target="y", input="x", num_codes=2)
+      >>> isjax.data.figure.bottleneck_figure(found).axes[0].get_xlabel()
       'complexity I(X;U) (nats)'
     """
-    order = np.argsort(np.asarray(curve.complexity))
-    complexity, relevance = (np.asarray(part, np.float64)[order] for part in (curve.complexity, curve.relevance))
+    information, quantizers, curve = found.information.plug_in, *jax.device_get((found.quantizers, found.curve))
+    order = np.argsort(curve.complexity)
+    curve = np.stack([curve.complexity, curve.relevance], axis=1, dtype=np.float64)[order]
     points = np.stack([quantizers.complexity, quantizers.relevance], axis=-1, dtype=np.float64)
-    (colour, marker, _), (other, _, _) = LOOKS["identity"], LOOKS["biased"]
+    (colour, marker, _), (other, _, _), (third, _, _) = (LOOKS[name] for name in ("identity", "biased", "sufficient"))
     with mpl.rc_context(STYLE):
-        figure = PictureFigure(figsize=(4.2, 3.2), layout="constrained")
+        figure = PictureFigure(figsize=(4.2, 3.4), layout="constrained")
         FigureCanvasAgg(figure)
         axis = figure.subplots()
-        axis.axhline(information, color="0.45", linestyle=(0, (4, 2)), linewidth=1, label="I(X;Y)")
-        axis.plot([0, *complexity], [0, *relevance], color=colour, label="information bottleneck")
+        axis.axhline(information, color="0.45", linestyle=(0, (4, 2)), linewidth=1, label="I(X;Y) in these rows")
+        axis.plot([0, *curve[:, 0]], [0, *curve[:, 1]], color=colour, label="information bottleneck")
         axis.plot(*points.T, marker=marker, linestyle="none", color=other, label="best deterministic, K codes")
+        axis.plot(
+            points[:, 0],
+            np.maximum(found.kept, 0),
+            marker=marker,
+            linestyle="none",
+            markerfacecolor="none",
+            color=third,
+            label="the same, in other rows",
+        )
         for k, (x, y) in enumerate(points, start=1):
             axis.annotate(str(k), (x, y), xytext=(3, -3), textcoords="offset points", va="top", fontsize=7, color=other)
+        title = f"X = {_label(found.input)}, Y = {_label(found.target)}"
         axis.set(xlabel="complexity I(X;U) (nats)", ylabel="relevance I(U;Y) (nats)", title=title)
         axis.set_ylim(-0.07 * information, 1.08 * information or 1)
-        axis.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -9,12 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from isjax._shell.files import write_atomically
-from isjax._typing import Float
+from isjax.estimation.codes import FoundCodes
 from isjax.estimation.measurement import Estimate, Measurement
 from isjax.estimation.ranking import Ranking
-from isjax.quantizers import Quantizer
 
-__all__ = ["print_measurement", "print_ranking", "quantizer_table", "write_codes"]
+__all__ = ["print_codes", "print_measurement", "print_ranking", "write_codes"]
 
 
 def print_measurement(found: Measurement, console: Console, *, num_dropped: int = 0) -> None:
@@ -144,43 +143,65 @@ def print_ranking(found: Ranking, console: Console, *, num_dropped: int = 0, mos
     console.print("No other column adds anything.", highlight=False)
 
 
-def quantizer_table(quantizers: Quantizer, information: float) -> Table:
-    """Table of the loss and the relevance against the number of codes.
+def print_codes(found: FoundCodes, console: Console, *, num_dropped: int = 0) -> None:
+    """Prints what the best encoders lose and keep, by their number of codes.
 
     Args:
-      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
-      information: I(X;Y) in nats.
-
-    Returns:
-      A table of rich's.
+      found: what ``find_codes`` returns.
+      console: where to print.
+      num_dropped: number of rows of the file dropped for a missing value.
 
     Examples:
-      >>> import isjax.data.report, jax, jax.numpy as jnp
-      >>> found = isjax.quantizers.quantizers_up_to(jax.random.key(0), jnp.eye(2) / 2, num_codes=2)
-      >>> isjax.data.report.quantizer_table(found, 0.6931).row_count
-      2
+      >>> import isjax.data.report, jax, numpy as np, rich.console
+      >>> columns = {"x": np.arange(40) % 2, "y": np.arange(40) % 2}
+      >>> found = isjax.data.find_codes(jax.random.key(0), columns, target="y", input="x", num_codes=2)
+      >>> isjax.data.report.print_codes(found, rich.console.Console(width=80))  # doctest: +ELLIPSIS
+      40 rows, X = x (2 symbols), Y = y (2)
+      ...
     """
-    headings = ("codes K", "loss I(X;Y|U)", "relevance I(U;Y)", "of I(X;Y)")
+    dropped = f" ({num_dropped} dropped for a missing value)" if num_dropped else ""
+    information, lines = found.information, {"highlight": False, "markup": False, "soft_wrap": True}
+    console.print(
+        f"{found.rows} rows{dropped}, X = {found.input} ({found.input_symbols} symbols), Y = {found.target} "
+        f"({found.target_symbols})",
+        **lines,
+    )
+    console.print(
+        f"I(X;Y) = {_amount(information.plug_in)} nats, corrected {_amount(information.corrected)}; "
+        f"H(Y) = {_amount(found.entropy_y)}",
+        **lines,
+    )
+    for column, symbols in ((found.input, found.input_symbols), (found.target, found.target_symbols)):
+        if symbols == 1:
+            console.print(f"{column} is constant: I(X;Y) is zero", **lines)
+    headings = ("codes K", "loss I(X;Y|U)", "keeps I(U;Y)", "in other rows", "of I(X;Y)", "p")
     table = _columns(*((heading, "right") for heading in headings), ("", "left"))
-    losses, are_global = np.asarray(quantizers.loss).tolist(), np.asarray(quantizers.is_global).tolist()
-    for k, (loss, is_global) in enumerate(zip(losses, are_global, strict=True), start=1):
-        relevance = max(information - loss, 0.0)
-        share = f"{relevance / information:.1%}" if information > 0 else "–"
-        how = "optimal" if is_global else "best found"
-        table.add_row(str(k), _amount(loss), _amount(relevance), share, how)
-    return table
+    says = information.corrected > 0 and found.says_something
+    amounts = (np.asarray(found.quantizers.loss).tolist(), found.kept.tolist(), found.p_values.tolist())
+    for k, (loss, kept, p_value) in enumerate(zip(*amounts, strict=True)):
+        table.add_row(
+            str(k + 1),
+            _amount(loss),
+            _amount(max(information.plug_in - loss, 0.0)),
+            _amount(kept),
+            f"{min(kept / information.corrected, 1):.1%}" if says else "–",
+            f"{p_value:.2g}" if p_value > 1e-99 else "< 1e-99",
+            "optimal" if found.quantizers.is_global[k] else "best found",
+        )
+    console.print(table)
+    if not says:
+        console.print("No code says anything in other rows: what they keep here is chance.", **lines)
+    else:
+        console.print("In other rows: codes found in one half of the rows, measured in the other.", **lines)
 
 
-def write_codes(
-    path: str | os.PathLike[str], labels: tuple[str, ...], p_x: Float[np.ndarray, "x"], quantizers: Quantizer
-) -> Path:
+def write_codes(path: str | os.PathLike[str], found: FoundCodes, labels: tuple[str, ...]) -> Path:
     """Writes the code of each symbol: a row for each symbol, a column ``k=K`` for each number of codes from 2 on.
 
     Args:
       path: a file ``….csv``.
+      found: what ``find_codes`` returns.
       labels: the symbols of X.
-      p_x: distribution of X, shape ``[x]``.
-      quantizers: the best encoders of 1, 2, … codes, along a leading axis ``[k]``.
 
     Returns:
       The path.
@@ -189,16 +210,16 @@ def write_codes(
       OSError: if it cannot be written.
 
     Examples:
-      >>> import isjax.data.report, jax, jax.numpy as jnp, numpy as np, tempfile
-      >>> joint = jnp.eye(2) / 2
-      >>> found = isjax.quantizers.quantizers_up_to(jax.random.key(0), joint, num_codes=2)
+      >>> import isjax.data.report, jax, numpy as np, tempfile
+      >>> columns = {"x": np.arange(40) % 2, "y": np.arange(40) % 2}
+      >>> found = isjax.data.find_codes(jax.random.key(0), columns, target="y", input="x", num_codes=2)
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = isjax.data.report.write_codes(folder + "/codes.csv", ("a", "b"), np.array([0.5, 0.5]), found)
+      ...     path = isjax.data.report.write_codes(folder + "/codes.csv", found, ("a", "b"))
       ...     print(path.read_text().split())
       ['symbol,probability,k=2', 'a,0.5,0', 'b,0.5,1']
     """
     import polars as pl
 
-    codes = {f"k={k}": of_k for k, of_k in enumerate(np.asarray(quantizers.codes), start=1) if k > 1}
-    frame = pl.DataFrame({"symbol": labels, "probability": p_x.astype(np.float64), **codes})
+    codes = {f"k={k}": of_k for k, of_k in enumerate(np.asarray(found.quantizers.codes), start=1) if k > 1}
+    frame = pl.DataFrame({"symbol": labels, "probability": found.p_x, **codes})
     return write_atomically(path, frame.write_csv)

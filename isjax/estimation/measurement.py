@@ -53,7 +53,7 @@ class MeasureSpec:
     inputs: tuple[str, ...] = ()
     """Columns whose joint is the input X; all but the target and the encoders if empty."""
     encoders: tuple[str, ...] = ()
-    """Columns that are encoders, each a U."""
+    """Columns that are encoders, each a U; on the command line also codes of columns, such as half=age<40."""
     method: Method = "miller_madow"
     """Bias correction of the estimates."""
     base: Real | None = None
