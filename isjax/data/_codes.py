@@ -62,7 +62,8 @@ def labels_and_codes(grouped: Sequence[tuple[Sequence[str], np.ndarray]]) -> tup
     distinct, numbers = np.unique(rows[~is_missing], axis=0, return_inverse=True)
     codes = np.full(len(rows), len(distinct), np.int32)
     codes[~is_missing] = numbers.reshape(-1)
-    labels = [" & ".join(labels[code] for (labels, _), code in zip(grouped, row, strict=True)) for row in distinct]
+    of_parts = [np.array(labels)[column] for (labels, _), column in zip(grouped, distinct.T, strict=True)]
+    labels = [" & ".join(each) for each in zip(*of_parts, strict=True)]
     return labels, codes
 
 

@@ -174,8 +174,8 @@ def read(
     wanted = list(dict.fromkeys(columns))
     asked = _bins_of(bins, wanted)
     parsed = _parsed_codes(path, form, codes) if codes else {}
-    within = [part.column for parts in parsed.values() for part in parts if part.column not in parsed]
-    needed = list(dict.fromkeys([*wanted, *within, *([] if weights is None else [weights])]))
+    within: list[str] = [part.column for parts in parsed.values() for part in parts if part.column not in parsed]
+    needed = [*dict.fromkeys((*wanted, *within, *(() if weights is None else (weights,))))]
     frame, num_dropped = _reading.read_frame(_as_source(path), needed, form, drop=missing == "drop")
     if weights is not None:
         frame = _reading.repeated(frame, weights)

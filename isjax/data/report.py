@@ -160,20 +160,22 @@ def print_codes(found: FoundCodes, console: Console, *, num_dropped: int = 0) ->
       ...
     """
     dropped = f" ({num_dropped} dropped for a missing value)" if num_dropped else ""
-    information, lines = found.information, {"highlight": False, "markup": False, "soft_wrap": True}
-    console.print(
+    information = found.information
+
+    def line(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    line(
         f"{found.rows} rows{dropped}, X = {found.input} ({found.input_symbols} symbols), Y = {found.target} "
-        f"({found.target_symbols})",
-        **lines,
+        f"({found.target_symbols})"
     )
-    console.print(
+    line(
         f"I(X;Y) = {_amount(information.plug_in)} nats, corrected {_amount(information.corrected)}; "
-        f"H(Y) = {_amount(found.entropy_y)}",
-        **lines,
+        f"H(Y) = {_amount(found.entropy_y)}"
     )
     for column, symbols in ((found.input, found.input_symbols), (found.target, found.target_symbols)):
         if symbols == 1:
-            console.print(f"{column} is constant: I(X;Y) is zero", **lines)
+            line(f"{column} is constant: I(X;Y) is zero")
     headings = ("codes K", "loss I(X;Y|U)", "keeps I(U;Y)", "in other rows", "of I(X;Y)", "p")
     table = _columns(*((heading, "right") for heading in headings), ("", "left"))
     says = information.corrected > 0 and found.says_something
@@ -190,9 +192,9 @@ def print_codes(found: FoundCodes, console: Console, *, num_dropped: int = 0) ->
         )
     console.print(table)
     if not says:
-        console.print("No code says anything in other rows: what they keep here is chance.", **lines)
+        line("No code says anything in other rows: what they keep here is chance.")
     else:
-        console.print("In other rows: codes found in one half of the rows, measured in the other.", **lines)
+        line("In other rows: codes found in one half of the rows, measured in the other.")
 
 
 def write_codes(path: str | os.PathLike[str], found: FoundCodes, labels: tuple[str, ...]) -> Path:
