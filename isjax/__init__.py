@@ -64,6 +64,7 @@ from isjax.networks import MLP as MLP
 from isjax.networks import MLP32 as MLP32
 from isjax.networks import MLP256 as MLP256
 from isjax.networks import MLP1024 as MLP1024
+from isjax.networks import EncoderDecoder as EncoderDecoder
 from isjax.probe import LayerLosses as LayerLosses
 from isjax.probe import layer_losses as layer_losses
 from isjax.probe import module_activations as module_activations

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import html
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -59,6 +61,23 @@ def _option(value: object) -> str:
     leaves = jax.tree.leaves(value)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return f"({', '.join(map(describe, leaves))})"
+    return as_text(value)
+
+
+def as_text(value: object) -> str:
+    """An option on one line, without addresses: a function by its name, a Flax module by its fields."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {as_text(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, functools.partial):
+        keywords = (f"{name}={as_text(part)}" for name, part in value.keywords.items())
+        return f"partial({', '.join([*map(as_text, (value.func, *value.args)), *keywords])})"
+    if isinstance(value, type | types.FunctionType):
+        return f"{value.__module__.partition('.')[0]}.{value.__qualname__}"
+    if dataclasses.is_dataclass(value) and hasattr(value, "apply"):  # a module of Flax
+        fields = [field for field in dataclasses.fields(value) if field.name not in ("parent", "name")]
+        given = [(field.name, getattr(value, field.name), field.default) for field in fields]
+        text = ", ".join(f"{name}={as_text(part)}" for name, part, default in given if not _is(part, default))
+        return f"{type(value).__name__}({text})"
     return repr(value)
 
 

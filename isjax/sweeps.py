@@ -8,26 +8,27 @@ after another, and the members of a chunk at once, so that memory does not grow 
 """
 
 import dataclasses
-import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import FrozenDict
 from jax.sharding import Mesh, PartitionSpec
 
 from isjax import _checks
 from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Bool, Float, Int, Key, Real
 from isjax.entropies import conditional_entropy
-from isjax.networks import MLP
+from isjax.networks import MLP, Network, as_network
 from isjax.sources import Problem
 from isjax.sufficiency import mutual_information_loss
-from isjax.training import SGDOptions, TrainConfig, train
+from isjax.training import TrainConfig, TrainingOptions, converted, train
 
 __all__ = [
     "AXES",
@@ -44,27 +45,9 @@ AXES = ("problem", "network", "batch_size", "learning_rate", "length", "seed", "
 """Axes of the arrays of a ``SweepResult``."""
 
 
-class _Converted:
-    """A dataclass field (a descriptor) whose values are checked and converted when an instance is made."""
-
-    def __init__(self, default: object, convert: Callable[[Any], object]) -> None:
-        self.default, self.convert = default, convert
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: object, owner: type) -> object:
-        return self.default if instance is None else vars(instance)[self.name]
-
-    def __set__(self, instance: object, value: object) -> None:
-        vars(instance)[self.name] = self.convert(value)
-
-
-def _converted(default: object, convert: Callable[[Any], object]) -> Any:  # noqa: ANN401  (the type of its field)
-    return _Converted(default, convert)
-
-
-def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401  (what a user gives)
+def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...] | None:  # noqa: ANN401  (what a user gives)
+    if hidden is None:
+        return None
     networks = _checks.as_sequence(hidden, "hidden", such_as="((32,), (64, 64))")
     for widths in networks:
         if not _checks.is_sequence(widths):
@@ -74,9 +57,29 @@ def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401  (wh
     return tuple(_checks.as_widths(widths) for widths in networks)
 
 
-def _as_lengths(lengths: Any) -> tuple[int, ...]:  # noqa: ANN401
+def _as_networks(networks: Any) -> FrozenDict[str, Network] | None:  # noqa: ANN401
+    if networks is None:
+        return None
+    such_as = "such as {'narrow': isjax.MLP((32,), num_classes=4)}"
+    if not isinstance(networks, Mapping):
+        raise TypeError(f"networks must map names to Flax modules, {such_as}, got {type(networks).__name__}")
+    if not networks:
+        raise ValueError(f"networks must hold at least one network, {such_as}, got none")
+    for name, network in networks.items():
+        if not (isinstance(name, str) and name):
+            raise TypeError(f"networks must be named by non-empty strings, {such_as}, got the name {name!r}")
+        if not callable(network):  # modules are
+            raise TypeError(f"networks must hold Flax modules, {such_as}, got {network!r} for {name!r}")
+    return FrozenDict(networks)
+
+
+def _as_lengths(lengths: Any) -> tuple[int | float, ...]:  # noqa: ANN401
     values = _checks.as_sequence(lengths, "lengths", such_as="(32, 64)")
-    return tuple(_checks.check_integer(length, "lengths") for length in values)
+    return tuple(math.inf if _is_infinite(n) else _checks.check_integer(n, "lengths") for n in values)
+
+
+def _is_infinite(length: Any) -> bool:  # noqa: ANN401
+    return isinstance(length, float | np.floating) and length == math.inf
 
 
 def _as_batch_sizes(batch_sizes: Any) -> tuple[int, ...]:  # noqa: ANN401
@@ -95,24 +98,28 @@ def _as_learning_rates(rates: Any) -> tuple[float, ...]:  # noqa: ANN401
 @displayed_as_call
 @jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepSpec(SGDOptions):
+class SweepSpec(TrainingOptions):
     """The grid of a sweep: every combination of its fields is trained, for each problem.
 
     A pytree whose leaves are the lengths and the learning rates: changing their values compiles nothing anew, if there
     are equally many and the bound ``max_length`` is the same. A spec that went through ``jit`` has this bound set.
 
     Attributes:
-      hidden: Widths of the hidden layers of each network.
-      lengths: Numbers of samples to train on.
+      hidden: Widths of the hidden layers of each network, a short form of ``networks``.
+      networks: Flax modules by their names, instead of ``hidden``; each gives logits ``[n, y]``, or the rows ``[n, v]``
+        of a code and logits ``[v, y]``, as ``EncoderDecoder``. Or functions of the number of classes that give one.
+      lengths: Numbers of samples to train on; ``math.inf`` for fresh samples at every step.
       batch_sizes: Largest numbers of samples in a batch.
-      learning_rates: Learning rates of SGD.
+      learning_rates: Learning rates of the optimiser.
       num_seeds: Number of seeds; members of one seed see the same samples.
-      num_steps: Total SGD steps; give exactly one of num_steps, num_epochs.
+      num_steps: Total steps; give exactly one of num_steps, num_epochs.
       num_epochs: Passes over the data, of ⌈length / batch size⌉ steps each.
       num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
         evenly in the logarithm.
       sampling: Batches that are fixed once, or drawn with replacement in each step.
       schedule: The learning rate decays to zero on a linear or cosine schedule, or stays constant.
+      optimizer: A function of the learning rate that gives an optax transformation: ``optax.sgd``, ``optax.adam``,
+        ``functools.partial(optax.sgd, momentum=0.9)``.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
       chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
         time and memory, and the results only by rounding.
@@ -130,42 +137,75 @@ class SweepSpec(SGDOptions):
       (12, ('32', '64,64'))
     """
 
-    hidden: Sequence[Sequence[int]] = _converted(((32,), (256,), (1024,)), _as_hidden)
-    lengths: Sequence[int] = _converted((32, 64, 128, 256, 512, 1024, 2048, 4096), _as_lengths)
-    batch_sizes: Sequence[int] = _converted((32,), _as_batch_sizes)
-    learning_rates: Sequence[Real] = _converted((0.1,), _as_learning_rates)
+    hidden: Sequence[Sequence[int]] | None = converted(((32,), (256,), (1024,)), _as_hidden)
+    networks: Mapping[str, Network] | None = converted(None, _as_networks)
+    lengths: Sequence[Real] = converted((32, 64, 128, 256, 512, 1024, 2048, 4096), _as_lengths)
+    batch_sizes: Sequence[int] = converted((32,), _as_batch_sizes)
+    learning_rates: Sequence[Real] = converted((0.1,), _as_learning_rates)
     num_seeds: int = 4
     max_length: int | None = None
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.networks is not None:
+            if self.hidden not in (None, type(self).hidden):
+                raise ValueError("give one of hidden and networks: networks replaces hidden")
+            vars(self)["hidden"] = None
+        elif self.hidden is None:
+            vars(self)["hidden"] = type(self).hidden
         _checks.check_integer(self.num_seeds, "num_seeds")
-        if self.max_length is not None and _checks.check_integer(self.max_length, "max_length") < max(self.lengths):
-            raise ValueError(f"lengths must be at most max_length={self.max_length}, got {max(self.lengths)}")
+        if self.num_epochs is not None and math.inf in self.lengths:
+            raise ValueError("lengths must be finite for num_epochs, got inf, which has no epochs: give num_steps")
+        longest = max(self._finite, default=1)
+        if self.max_length is not None and _checks.check_integer(self.max_length, "max_length") < longest:
+            raise ValueError(f"lengths must be at most max_length={self.max_length}, got {longest}")
         if self.chunk_size is not None:
             _checks.check_integer(self.chunk_size, "chunk_size")
 
     @property
+    def _finite(self) -> tuple[Any, ...]:
+        """The lengths that are not infinite."""
+        return tuple(length for length in self.lengths if not _is_infinite(length))
+
+    @property
     def longest(self) -> int:
-        """``max_length``, or the longest length if that is None."""
-        return max(self.lengths) if self.max_length is None else self.max_length
+        """``max_length``, or the longest finite length if that is None."""
+        return max(self._finite, default=1) if self.max_length is None else self.max_length
 
     @property
     def network_names(self) -> tuple[str, ...]:
-        """The widths of each network as text: ``"32"``, ``"256,256"``, or ``"linear"`` without hidden layers."""
-        return tuple(",".join(map(str, widths)) or "linear" for widths in self.hidden)
+        """The name of each network; the widths of ``hidden``: ``"32"``, ``"256,256"``, or ``"linear"`` without any."""
+        if self.networks is not None:
+            return tuple(self.networks)
+        return tuple(",".join(map(str, widths)) or "linear" for widths in self.hidden or ())
+
+    def modules(self, num_classes: int) -> dict[str, nn.Module]:
+        """The networks, by their names."""
+        if self.networks is not None:
+            return {name: as_network(network, num_classes) for name, network in self.networks.items()}
+        return {
+            name: MLP(widths, num_classes) for name, widths in zip(self.network_names, self.hidden or (), strict=True)
+        }
+
+    def with_one_network(self, i: int) -> "SweepSpec":
+        """The grid of the network at a position alone."""
+        if self.networks is not None:
+            return dataclasses.replace(self, networks=dict([list(self.networks.items())[i]]))
+        return dataclasses.replace(self, hidden=(self.hidden or ())[i : i + 1])
 
     @property
     def widths(self) -> tuple[int, ...] | None:
         """The common width of the hidden layers of each network; None unless every network has one."""
+        if self.hidden is None:
+            return None
         of_networks = [set(widths) for widths in self.hidden]
         return tuple(min(widths) for widths in of_networks) if all(len(w) == 1 for w in of_networks) else None
 
     @property
     def num_members(self) -> int:
         """How many networks are trained for each problem."""
-        axes = self.hidden, self.batch_sizes, self.learning_rates, self.lengths
+        axes = self.network_names, self.batch_sizes, self.learning_rates, self.lengths
         return math.prod(map(len, axes)) * self.num_seeds
 
     def part(self, *, learning_rates: Sequence[int], lengths: Sequence[int]) -> "SweepSpec":
@@ -182,24 +222,36 @@ class SweepSpec(SGDOptions):
 
     def train_config(self, batch_size: int) -> TrainConfig:
         """How the members of one batch size are trained."""
-        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SGDOptions)}
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainingOptions)}
         return TrainConfig(batch_size=batch_size, max_length=self.longest, **shared)
 
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
         """Leaves with their names, and metadata."""
-        leaves = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in _LEAVES)
-        return leaves, (self.longest, *(getattr(self, name) for name in _METADATA))
+        lengths, rates = map(jax.tree_util.GetAttrKey, ("lengths", "learning_rates"))
+        infinite = tuple(i for i, length in enumerate(self.lengths) if _is_infinite(length))
+        networks = None if self.networks is None else tuple(self.networks.items())  # their order matters
+        metadata = (self.longest, infinite, networks, *(getattr(self, name) for name in _METADATA))
+        return ((lengths, self._finite), (rates, self.learning_rates)), metadata
 
     @classmethod
     def tree_unflatten(cls, metadata: tuple[Any, ...], leaves: tuple[Any, ...]) -> "SweepSpec":
         """A spec whose leaves may be traced, and are not checked."""
-        spec, names = object.__new__(cls), (*_LEAVES, "max_length", *_METADATA)
-        vars(spec).update(zip(names, (*leaves, *metadata), strict=True))
+        (finite, rates), (longest, infinite, networks, *others) = leaves, metadata
+        lengths = list(finite) if isinstance(finite, Sequence) else finite
+        for i in infinite:
+            lengths.insert(i, math.inf)
+        named = {"lengths": tuple(lengths) if isinstance(lengths, list) else lengths, "learning_rates": rates}
+        named |= {"max_length": longest, "networks": None if networks is None else FrozenDict(networks)}
+        spec = object.__new__(cls)
+        vars(spec).update(named, **dict(zip(_METADATA, others, strict=True)))
         return spec
 
 
-_LEAVES = ("lengths", "learning_rates")
-_METADATA = tuple(f.name for f in dataclasses.fields(SweepSpec) if f.name not in (*_LEAVES, "max_length"))
+_METADATA = tuple(
+    field.name
+    for field in dataclasses.fields(SweepSpec)
+    if field.name not in ("lengths", "learning_rates", "max_length", "networks")
+)
 
 
 _Values = Array | np.ndarray
@@ -218,6 +270,8 @@ class SweepResult(NamedTuple):
     """H(Y|X): the risk of the best predictor from X."""
     encoder_bias: Float[Array, "problem"]
     """I(X;Y|U): the least excess risk of any decoder of U."""
+    code_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    """I(U;Y|V): what the code V of an encoder-decoder loses of U; zero for other networks."""
     decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
     """What the network has not learned."""
     train_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
@@ -235,7 +289,7 @@ class SweepResult(NamedTuple):
     @property
     def excess_risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The risk minus H(Y|X)."""
-        return _along_problems(self.encoder_bias) + self.decoder_error
+        return _along_problems(self.encoder_bias) + self.code_loss + self.decoder_error
 
     @property
     def diverged(self) -> Bool[_Values, "problem network batch_size learning_rate length seed"]:
@@ -413,8 +467,8 @@ def _sweep(key: Array, problems: Sequence[Problem], spec: SweepSpec, *, mesh: Me
 def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> SweepResult:
     """The members of all problems that share their programs."""
     programs = [
-        _stack([_sweep_program(key, problems, spec, widths, size, mesh) for size in spec.batch_sizes])
-        for widths in spec.hidden
+        _stack([_sweep_network(key, problems, spec, network, size, mesh) for size in spec.batch_sizes])
+        for network in spec.modules(problems.joint.shape[-1]).values()
     ]
     loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
     return SweepResult(
@@ -491,32 +545,54 @@ class _Chunks(NamedTuple):
 class _Members(NamedTuple):
     """What differs from member to member in a ``SweepResult``."""
 
+    code_loss: Array
     decoder_error: Array
     train_loss: Array
     steps: Array
 
 
+def _sweep_network(
+    key: Array, problems: Problem, spec: SweepSpec, network: nn.Module, batch_size: int, mesh: Mesh
+) -> _Members:
+    """Members of one network and batch size: (problem, learning rate, length, seed, evaluation).
+
+    Those of infinite length draw their samples otherwise, and have a program of their own.
+    """
+    infinite = np.array([_is_infinite(length) for length in spec.lengths])
+    finite = [length for length, is_infinite in zip(spec.lengths, infinite, strict=True) if not is_infinite]
+    parts = [lengths for lengths in (finite, [math.inf] * int(infinite.sum())) if lengths]
+    members = [_sweep_program(key, problems, spec, lengths, network, batch_size, mesh) for lengths in parts]
+    position = np.argsort(np.argsort(infinite, kind="stable"), kind="stable")
+    return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, 2)[:, :, position], *members)
+
+
 def _sweep_program(
-    key: Array, problems: Problem, spec: SweepSpec, widths: Sequence[int], batch_size: int, mesh: Mesh
+    key: Array,
+    problems: Problem,
+    spec: SweepSpec,
+    lengths: Sequence[Any],
+    network: nn.Module,
+    batch_size: int,
+    mesh: Mesh,
 ) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    network, config = MLP(widths, num_classes=problems.joint.shape[-1]), spec.train_config(batch_size)
-    grid = problems.joint.shape[0], len(spec.learning_rates), len(spec.lengths), spec.num_seeds
+    config, is_infinite = spec.train_config(batch_size), _is_infinite(lengths[0])
+    grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds
     size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, network, problems, spec)
     chunks, position = _divide(grid, size, mesh.devices.size)
-    lengths = jnp.asarray([*spec.lengths, 0], jnp.int32)
+    values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
     def train_member(length: Array, problem: Array, rate: Array, seed: Array) -> _Members:
         trace = train(
             jax.random.fold_in(key, seed),
             jax.tree.map(lambda a: a[problem], problems),
-            lengths[length],
+            math.inf if is_infinite else values[length],
             rates[rate],
             network=network,
             config=config,
         )
-        return _Members(trace.risk.decoder_error, trace.train_loss, trace.steps)
+        return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps)
 
     def train_chunk(chunk: _Chunks) -> _Members:
         if chunk.seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
@@ -558,32 +634,48 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
     return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
 
 
-def _best_chunk_size(platform: str, network: MLP, problems: Problem, spec: SweepSpec) -> int:
+def _best_chunk_size(platform: str, network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
     On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
     benchmarks scaling``). On an accelerator as many as fit into 4 GiB, because a step of more members takes little
     longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU).
     """
-    if platform == "cpu":
+    if platform != "cpu":
+        return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec))
+    if isinstance(network, MLP):
         return max(1, min(1024 // max(network.hidden, default=1), 8))
-    return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec))
+    return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, spec), 8))
 
 
 _ACCELERATOR_BYTES = 2**32
+_CACHED_NUMBERS = 2**14  # weights and the optimiser's numbers, of all members that a core trains at once
 
 
-def _bytes_of_member(network: MLP, problems: Problem, spec: SweepSpec) -> int:
+def _num_numbers(network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
+    """Weights of a network, and the numbers of the optimiser's state."""
+
+    def initial(key: Array) -> Any:  # noqa: ANN401
+        params = network.init(key, problems.features[0])
+        return params, spec.optimizer(0.1).init(params)
+
+    shapes = jax.eval_shape(initial, jax.eval_shape(jax.random.key, 0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
     """About the memory that a member takes: samples, hidden units, evaluations, and weights with their gradients."""
-    _, num_codes, num_features = problems.features.shape
-    num_classes = problems.joint.shape[-1]
+    num_codes, num_classes = problems.features.shape[1], problems.joint.shape[-1]
     rows = num_codes + 2 * min(max(spec.batch_sizes), num_codes)
-    widths = (num_features, *network.hidden, num_classes)
+    units = jax.eval_shape(
+        lambda key: network.init_with_output(key, problems.features[0][:1], capture_intermediates=True)[1],
+        jax.eval_shape(jax.random.key, 0),
+    ).get("intermediates", {})
     numbers = (
         spec.longest * (num_classes + 8)
-        + rows * sum(network.hidden)
+        + rows * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
         + 3 * spec.num_evals * num_codes * num_classes
-        + 4 * sum((before + 1) * after for before, after in itertools.pairwise(widths))
+        + 4 * _num_numbers(network, problems, spec)
     )
     return numbers * problems.features.dtype.itemsize
 

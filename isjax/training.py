@@ -1,4 +1,4 @@
-r"""Training of one network: SGD with optax as a pure function of a key, with an exact decomposition of its risk.
+r"""Training of one network: an optimiser of optax as a pure function of a key, with an exact decomposition of its risk.
 
 A batch is a table of weights over (row of features, class), and its loss is
 
@@ -7,12 +7,17 @@ A batch is a table of weights over (row of features, class), and its loss is
 If a batch holds at least as many samples as there are codes, its rows are the codes and its weights are the relative
 frequencies of (u, y). These are a sufficient statistic of the gradient, so the cost of a step does not depend on the
 batch size.
+
+A network may have a code V of its own, with rows r(v|u) and a decoder q(y|v). Its loss is the expected cross-entropy
+−Σ w(u,y) Σ_v r(v|u) log q(y|v), and its excess risk has three parts: I(X;Y|U), the loss I(U;Y|V) of its own code, and
+the error of its decoder.
 """
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable
-from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -22,26 +27,111 @@ import optax
 from jaxtyping import PyTree
 
 from isjax import _checks
-from isjax._display import displayed, displayed_as_call
+from isjax._checks import Codes, Rows
+from isjax._display import as_text, displayed, displayed_as_call
+from isjax._numerics import nan_where
 from isjax._typing import Array, Float, Int, Key, Real, ScalarFloat, ScalarInt
 from isjax.distributions import sample
+from isjax.entropies import conditional_entropy
+from isjax.networks import Network, as_network, check_network
 from isjax.sources import Problem
 from isjax.sufficiency import RiskDecomposition, risk_decomposition
 
-__all__ = ["SGDOptions", "Trace", "TrainConfig", "train"]
+__all__ = ["Converted", "Optimizer", "Trace", "TrainConfig", "TrainingOptions", "check_optimizer", "converted", "train"]
 
 _Length = TypeVar("_Length", int, Array)
 
+Optimizer = Callable[[Any], optax.GradientTransformation]
+"""A function of the learning rate that gives an optax transformation, such as ``optax.adam``."""
+
+
+def check_optimizer(optimizer: object) -> None:
+    """Refuses what is not a function of the learning rate that gives an optax transformation.
+
+    Examples:
+      >>> import functools, optax, isjax.training
+      >>> isjax.training.check_optimizer(functools.partial(optax.sgd, momentum=0.9))
+    """
+    such_as = "such as optax.adam or functools.partial(optax.sgd, momentum=0.9)"
+    if isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(f"optimizer must be a function of the learning rate, {such_as}, got what one returns")
+    if not callable(optimizer):
+        raise TypeError(f"optimizer must be a function of the learning rate, {such_as}, got {optimizer!r}")
+    try:
+        made = optimizer(0.1)
+    except TypeError as error:
+        raise TypeError(f"optimizer must be a function of the learning rate alone, {such_as}: {error}") from None
+    if not isinstance(made, optax.GradientTransformation):
+        raise TypeError(f"optimizer must give an optax transformation, {such_as}, got {type(made).__name__}")
+
+
+class Converted:
+    """A dataclass field (a descriptor) whose values are checked and converted when an instance is made."""
+
+    def __init__(self, default: object, convert: Callable[[Any], object]) -> None:
+        self.default, self.convert = default, convert
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> object:
+        return self.default if instance is None else vars(instance)[self.name]
+
+    def __set__(self, instance: object, value: object) -> None:
+        vars(instance)[self.name] = self.convert(value)
+
+
+def converted(default: object, convert: Callable[[Any], object]) -> Any:  # noqa: ANN401  (the type of its field)
+    """A field with this default, whose values ``convert`` checks and converts.
+
+    Examples:
+      >>> import dataclasses, isjax.training
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Options:
+      ...     widths: tuple = isjax.training.converted((8,), tuple)
+      >>> Options([16, 32]).widths
+      (16, 32)
+    """
+    return Converted(default, convert)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Partial:
+    """A ``functools.partial`` that equals another of the same function and arguments, so that they share programs."""
+
+    function: Callable[..., optax.GradientTransformation]
+    args: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...]
+
+    def __call__(self, learning_rate: Any) -> optax.GradientTransformation:  # noqa: ANN401
+        return self.function(*self.args, learning_rate, **dict(self.keywords))
+
+    def __repr__(self) -> str:
+        return as_text(functools.partial(self.function, *self.args, **dict(self.keywords)))
+
+
+def _as_optimizer(optimizer: Any) -> Optimizer:  # noqa: ANN401
+    check_optimizer(optimizer)
+    if not isinstance(optimizer, functools.partial):
+        return optimizer
+    made = _Partial(optimizer.func, optimizer.args, tuple(sorted(optimizer.keywords.items())))
+    try:
+        hash(made)
+    except TypeError:
+        return optimizer
+    return made
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SGDOptions:
-    """The options of SGD that ``TrainConfig`` and ``SweepSpec`` share; both document them."""
+class TrainingOptions:
+    """The options of training that ``TrainConfig`` and ``SweepSpec`` share; both document them."""
 
     num_steps: int | None = None
     num_epochs: int | None = None
     num_evals: int = 16
     sampling: Literal["fixed", "replacement"] = "fixed"
     schedule: Literal["constant", "linear", "cosine"] = "linear"
+    optimizer: Optimizer = converted(optax.sgd, _as_optimizer)
 
     def __post_init__(self) -> None:
         _checks.check_integer(self.num_evals, "num_evals")
@@ -52,7 +142,7 @@ class SGDOptions:
         _checks.check_one_of(self.schedule, "schedule", tuple(_SCHEDULES))
 
     def total_steps(self, length: _Length, batch_size: int) -> int | _Length:
-        """Number of SGD steps of a run on ``length`` samples."""
+        """Number of steps of a run on ``length`` samples."""
         if self.num_steps is not None:
             return self.num_steps
         return _num_batches(length, batch_size) * (self.num_epochs or 0)
@@ -60,7 +150,7 @@ class SGDOptions:
 
 @displayed_as_call
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(SGDOptions):
+class TrainConfig(TrainingOptions):
     """How a network is trained. Static: it goes through ``jit`` as metadata.
 
     The n samples are independent, so consecutive samples already form a random partition into batches. With
@@ -75,12 +165,14 @@ class TrainConfig(SGDOptions):
 
     Attributes:
       batch_size: Largest number of samples in a batch.
-      num_steps: Total SGD steps; give exactly one of num_steps, num_epochs.
+      num_steps: Total steps; give exactly one of num_steps, num_epochs.
       num_epochs: Passes over the data, of ⌈n / batch_size⌉ steps each.
       num_evals: Number of evaluations of the risk: after the first step, after the last, and in between at steps spaced
         evenly in the logarithm.
       sampling: ``"fixed"`` batches, or batches drawn with ``"replacement"``.
       schedule: The learning rate decays to zero on a ``"linear"`` or ``"cosine"`` schedule, or stays ``"constant"``.
+      optimizer: A function of the learning rate that gives an optax transformation: ``optax.sgd``, ``optax.adam``,
+        ``functools.partial(optax.sgd, momentum=0.9)``.
       max_length: Upper bound on the data length; required only if the length is traced.
 
     Raises:
@@ -122,18 +214,23 @@ class Trace(NamedTuple):
     train_loss: Float[Array, "evaluation"]
     """Cross-entropy on all of the training data, in nats."""
     risk: RiskDecomposition
-    """Exact decomposition of the risk, each part of shape ``[evaluation]``, in nats."""
-    log_decoder: Float[Array, "evaluation u y"]
-    """The trained decoder: log q(y | u)."""
+    """Exact decomposition of the risk, each part of shape ``[evaluation]``, in nats; the encoder bias is that of the
+    network's own code V, if it has one: I(X;Y|V) = I(X;Y|U) + I(U;Y|V)."""
+    code_loss: Float[Array, "evaluation"]
+    """I(U;Y|V), what the network's own code loses; zero for a network without one."""
+    log_decoder: Float[Array, "evaluation u y"] | Float[Array, "evaluation v y"]
+    """The trained decoder: log q(y | u), or log q(y | v)."""
+    code: Float[Array, "evaluation u v"] | None = None
+    """The network's own code: rows r(v | u); None for a network without one."""
 
 
 def train(
     key: Key[Array, ""],
     problem: Problem,
-    length: int | ScalarInt,
+    length: Real | ScalarInt,
     learning_rate: Real | ScalarFloat,
     *,
-    network: nn.Module,
+    network: Network,
     config: TrainConfig,
 ) -> Trace:
     r"""Trains a network on samples of a problem by stochastic gradient descent on the cross-entropy.
@@ -147,17 +244,21 @@ def train(
     Args:
       key: a key of ``jax.random.key``.
       problem: the distribution, the code and the features that the network sees.
-      length: number n of samples; it may be traced if ``config.max_length`` is given.
-      learning_rate: of SGD; it may be traced.
-      network: a Flax module from features ``[..., d]`` to logits ``[..., y]``; hashable, as ``MLP`` is.
+      length: number n of samples; it may be traced if ``config.max_length`` is given. ``math.inf`` for fresh samples at
+        every step; where a batch holds at least as many samples as there are codes, it is the distribution itself.
+      learning_rate: of the optimiser; it may be traced.
+      network: a Flax module from features ``[n, d]`` to logits ``[n, y]``, or to rows r(v | u) ``[n, v]`` and logits
+        ``[v, y]``, as ``EncoderDecoder``; hashable. Or a function of the number of classes that gives one.
       config: options of the training.
 
     Returns:
-      A ``Trace``, whose arrays have shape ``[evaluation]``, and ``[evaluation, u, y]`` for the decoder.
+      A ``Trace``, whose arrays have shape ``[evaluation]``, ``[evaluation, u, y]`` for the decoder, or
+      ``[evaluation, v, y]`` and ``[evaluation, u, v]`` for the decoder and the code.
 
     Raises:
       TypeError: if ``length`` is traced and ``config.max_length`` is None.
-      ValueError: if a concrete length is below 1 or above ``config.max_length``.
+      ValueError: if a concrete length is below 1 or above ``config.max_length``, infinite and given in epochs, or the
+        network has another output, no parameters, or variables beside them.
 
     Source:
       arXiv:2405.20452, the numerical study; Theorem 4 for the decomposition of the risk.
@@ -179,32 +280,25 @@ def train(
     problem = Problem(*_checks.as_problem_arrays(*problem))
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, such as isjax.TrainConfig(num_steps=2000), got {config!r}")
-    if not isinstance(network, nn.Module):
-        raise TypeError(
-            f"network must be a Flax linen module, such as isjax.MLP((32,), num_classes=4), got {_named(network)}"
-        )
+    network = as_network(network, problem.joint.shape[-1])
     _checks.check_learning_rate(learning_rate)
+    if _is_infinite(length):
+        if config.num_epochs is not None:
+            raise ValueError("length is infinite, and has no epochs: give num_steps")
+        return _train(key, problem, None, learning_rate, network=network, config=config)
     length, max_length = _as_length(length, config.max_length)
     config = dataclasses.replace(config, max_length=max_length)
-    try:
-        hash(network)
-    except TypeError as error:
-        raise TypeError(f"network must be hashable, with tuples in place of lists: {error}") from None
     return _train(key, problem, length, learning_rate, network=network, config=config)
 
 
-def _named(network: object) -> str:
-    """What a wrong network is, and what to do about it."""
-    if isinstance(network, type):
-        return f"the class {network.__name__}: give an instance"
-    is_nnx = any(of.__module__.startswith("flax.nnx") for of in type(network).__mro__)
-    return f"{type(network).__name__}" + (": flax.nnx.bridge.ToLinen makes one of an nnx module" if is_nnx else "")
+def _is_infinite(length: object) -> bool:
+    return isinstance(length, float | np.floating) and float(length) == math.inf
 
 
-def _as_length(length: int | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:
+def _as_length(length: Real | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:
     """The length, a Python number where it is concrete, and the bound on it."""
     if not jnp.issubdtype(jnp.result_type(length), jnp.integer):
-        raise TypeError(f"length must be an integer, got {length!r}")
+        raise TypeError(f"length must be an integer, or math.inf, got {length!r}")
     if not _checks.is_concrete(length):
         if max_length is None:
             raise TypeError("length is being traced: give TrainConfig a max_length")
@@ -223,6 +317,12 @@ class _Data(NamedTuple):
     targets: Int[Array, "n"]
     length: Int[Array, ""]
 
+    @classmethod
+    def draw(cls, key: Array, problem: Problem, length: Array, max_length: int) -> "_Data":
+        """As many samples of a problem as the longest data have."""
+        x, y = sample(key, problem.joint, max_length)
+        return cls(problem.codes[x], y, jnp.asarray(length, jnp.int32))
+
 
 class _Batch(NamedTuple):
     """Rows of features, and the weight of each class at each of them; the weights sum to one."""
@@ -232,55 +332,103 @@ class _Batch(NamedTuple):
 
 
 _STEPS_PER_DRAW = 64
+_ROUNDING = 1e-3  # by which rows of a code may miss a sum of one
 
 
 @jax.jit(inline=True, static_argnames=("network", "config"))
 def _train(
-    key: Array, problem: Problem, length: Array, learning_rate: Array, *, network: nn.Module, config: TrainConfig
+    key: Array,
+    problem: Problem,
+    length: Array | None,
+    learning_rate: Array,
+    *,
+    network: nn.Module,
+    config: TrainConfig,
 ) -> Trace:
+    check_network(network, problem.features, problem.joint.shape[-1])
     key_data, key_init, key_batches = jax.random.split(key, 3)
-    data = _draw_data(key_data, problem, length, config)
-    batches = _batches(key_batches, problem, data, config)
-    num_steps = _num_steps(data, config)
+    joint_uy = Codes(problem.codes, problem.features.shape[0]).pushforward(problem.joint)
+    if length is None:
+        data, batches = joint_uy, _FreshBatches(key_batches, problem, joint_uy, config.batch_size)
+        num_steps = jnp.asarray(config.num_steps, jnp.int32)
+    else:
+        samples = _Data.draw(key_data, problem, length, config.max_length or 1)
+        data, batches = _empirical(problem, samples), _batches(key_batches, problem, samples, config)
+        num_steps = _num_steps(samples, config)
     steps = _evaluation_steps(num_steps, config.num_evals)
     schedule = _SCHEDULES[config.schedule]
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
-    def log_probabilities(params: PyTree, rows: Array) -> Array:
-        logits = jnp.asarray(network.apply(params, rows))
-        if logits.shape != (rows.shape[0], problem.joint.shape[-1]):
-            raise ValueError(
-                f"network must give logits of shape [n, y] = {(rows.shape[0], problem.joint.shape[-1])}, one for each "
-                f"class of Y in joint, got shape {logits.shape}"
-            )
-        return jax.nn.log_softmax(logits)
-
     def loss(params: PyTree, batch: _Batch) -> Array:
-        return -jnp.sum(batch.weights * log_probabilities(params, batch.rows))
+        rows, log_decoder = _apply(network, params, batch.rows)
+        return -jnp.sum(_pushed(rows, batch.weights) * log_decoder)
 
-    def step(prepared: PyTree, t: Array, params: PyTree) -> PyTree:
-        gradient = jax.grad(loss)(params, batches.at(prepared, t))
+    def step(prepared: PyTree, t: Array, carry: _Carry) -> _Carry:
+        gradient = jax.grad(loss)(carry.params, batches.at(prepared, t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
-        optimizer = optax.sgd(learning_rate * schedule(progress))
-        updates, _ = optimizer.update(gradient, optimizer.init(params), params)
-        return optax.apply_updates(params, updates)
+        optimizer = config.optimizer(learning_rate * schedule(progress))
+        updates, state = optimizer.update(gradient, carry.state, carry.params)
+        state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, carry.state)
+        return _Carry(optax.apply_updates(carry.params, updates), state)
 
-    def segment(params: PyTree, bounds: tuple[Array, Array]) -> tuple[PyTree, Array]:
+    def segment(carry: _Carry, bounds: tuple[Array, Array]) -> tuple[_Carry, _Applied]:
         start, stop = bounds
 
-        def steps_of_draw(i: Array, params: PyTree) -> PyTree:
+        def steps_of_draw(i: Array, carry: _Carry) -> _Carry:
             first, last = jnp.maximum(start, i * _STEPS_PER_DRAW), jnp.minimum(stop, (i + 1) * _STEPS_PER_DRAW)
-            return jax.lax.fori_loop(first, last, partial(step, batches.prepare(i)), params)
+            return jax.lax.fori_loop(first, last, functools.partial(step, batches.prepare(i)), carry)
 
-        params = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, params)
+        carry = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, carry)
         with jax.default_matmul_precision("highest"):
-            return params, log_probabilities(params, problem.features)
+            return carry, _apply(network, carry.params, problem.features)
 
     params = network.init(key_init, problem.features)
+    carry = _Carry(params, config.optimizer(learning_rate).init(params))
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    _, log_decoder = jax.lax.scan(segment, params, (starts, steps))
-    train_loss = -jnp.sum(_empirical(problem, data) * log_decoder, axis=(-2, -1))
-    return Trace(steps, train_loss, risk_decomposition(problem.joint, log_decoder, problem.codes), log_decoder)
+    _, (code, log_decoder) = jax.lax.scan(segment, carry, (starts, steps))
+    bias = Codes(problem.codes, problem.features.shape[0]).loss(problem.joint)
+    if code is None:
+        of_code, code_loss = joint_uy, jnp.zeros_like(bias)
+    else:
+        is_code = jnp.all(jnp.abs(jnp.sum(code, axis=-1) - 1) < _ROUNDING, axis=-1)
+        code = nan_where(~is_code[:, None, None], code)
+        code_loss = Rows(code).loss(joint_uy)
+        of_code = Rows(code).pushforward(joint_uy)
+    with jax.default_matmul_precision("highest"):
+        train_loss = -jnp.sum(_pushed(code, data) * log_decoder, axis=(-2, -1))
+    error = risk_decomposition(of_code, log_decoder).decoder_error
+    code_loss = jnp.broadcast_to(code_loss, error.shape)
+    entropy = jnp.broadcast_to(conditional_entropy(problem.joint), error.shape)
+    risk = RiskDecomposition(entropy, bias + code_loss, error)
+    return Trace(steps, train_loss, risk, code_loss, log_decoder, code)
+
+
+class _Carry(NamedTuple):
+    """What a step changes."""
+
+    params: PyTree
+    state: optax.OptState
+
+
+class _Applied(NamedTuple):
+    """The output of a network: its code, if it has one, and log-probabilities."""
+
+    rows: Array | None
+    log_decoder: Array
+
+
+def _apply(network: nn.Module, params: PyTree, inputs: Array) -> _Applied:
+    output: Any = network.apply(params, inputs)
+    if isinstance(output, tuple | list):
+        return _Applied(output[0], jax.nn.log_softmax(output[1]))
+    return _Applied(None, jax.nn.log_softmax(output))
+
+
+def _pushed(rows: Array | None, weights: Array) -> Array:
+    """Weights of (v, y), if there is a code v of the rows."""
+    if rows is None:
+        return weights
+    return jnp.einsum("...nv,...ny->...vy", rows, weights)
 
 
 def _evaluation_steps(num_steps: Int[Array, ""], num_evals: int) -> Int[Array, "evaluation"]:
@@ -300,11 +448,6 @@ def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
     """Number of steps; zero if there are no data, as in the chunks that pad a sweep."""
     total = jnp.asarray(config.total_steps(data.length, config.batch_size))
     return jnp.where(data.length > 0, total, 0).astype(data.length.dtype)
-
-
-def _draw_data(key: Array, problem: Problem, length: Array, config: TrainConfig) -> _Data:
-    x, y = sample(key, problem.joint, config.max_length or 1)
-    return _Data(problem.codes[x], y, jnp.asarray(length, jnp.int32))
 
 
 class _FixedBatches(NamedTuple):
@@ -374,6 +517,31 @@ class _DrawnBatches(NamedTuple):
     def _batch(self, index: Array) -> _Batch:
         weights = jnp.full(self.size, 1 / self.size, self.problem.features.dtype)
         return _batch(self.problem, self.data.codes[index], self.data.targets[index], weights)
+
+
+class _FreshBatches(NamedTuple):
+    """Samples of the distribution that are new in each step; the distribution itself where the codes are few."""
+
+    key: Array
+    problem: Problem
+    joint: Float[Array, "u y"]
+    size: int
+
+    def prepare(self, draw: Array) -> _Data | None:
+        """The samples of the steps of one draw."""
+        if _is_counted(self.problem, self.size):
+            return None
+        u, y = sample(jax.random.fold_in(self.key, draw), self.joint, _STEPS_PER_DRAW * self.size)
+        return _Data(u, y, jnp.asarray(self.size))
+
+    def at(self, prepared: _Data | None, t: Array) -> _Batch:
+        """The batch of step t."""
+        if prepared is None:
+            return _Batch(self.problem.features, self.joint)
+        start = t % _STEPS_PER_DRAW * self.size
+        codes, targets = (jax.lax.dynamic_slice(s, (start,), (self.size,)) for s in prepared[:2])
+        weights = jnp.full(self.size, 1 / self.size, self.problem.features.dtype)
+        return _batch(self.problem, codes, targets, weights)
 
 
 def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> _FixedBatches | _DrawnBatches:

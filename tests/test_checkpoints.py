@@ -176,7 +176,7 @@ DAMAGE = {
     "the last byte flipped": flipped(1),
     "text": lambda content: b"not a block\n",
     "pickle": pickled,
-    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 3", b"isjax block 9")),
+    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 4", b"isjax block 9")),
 }
 
 

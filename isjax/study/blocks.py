@@ -64,9 +64,7 @@ class Block(NamedTuple):
         problems = f"{len(self.problems)} problem{'s' * (len(self.problems) > 1)}"
         lengths = "…".join(map(str, sorted({min(self.spec.lengths), max(self.spec.lengths)})))
         batches = f"batches of {self.spec.batch_sizes[0]}"
-        return (
-            f"{self.num_members} networks of width {self.spec.network_names[0]}, {problems}, {batches}, n = {lengths}"
-        )
+        return f"{self.num_members} networks {self.spec.network_names[0]}, {problems}, {batches}, n = {lengths}"
 
 
 class Part(NamedTuple):
@@ -81,7 +79,7 @@ class Part(NamedTuple):
 def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
     """The blocks of a study, in the order of its networks.
 
-    A block in which all members take more than ``most_steps`` SGD steps together is cut: into one length each, then one
+    A block in which all members take more than ``most_steps`` steps together is cut: into one length each, then one
     learning rate, then one problem. This bounds what an interruption can cost. Blocks cut by length or learning rate
     share a program.
 
@@ -104,8 +102,8 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
     most_steps = MOST_STEPS if most_steps is None else most_steps
     groups = problem_groups(problems, spec.batch_sizes)
     made = []
-    for (i, hidden), (j, size) in itertools.product(enumerate(spec.hidden), enumerate(spec.batch_sizes)):
-        whole = dataclasses.replace(spec, hidden=(hidden,), batch_sizes=(size,))
+    for i, (j, size) in itertools.product(range(len(spec.network_names)), enumerate(spec.batch_sizes)):
+        whole = dataclasses.replace(spec.with_one_network(i), batch_sizes=(size,))
         for group in groups:
             cuts = [[tuple(group)], [tuple(range(len(spec.learning_rates)))], [tuple(range(len(spec.lengths)))]]
             for axis in reversed(range(3)):
@@ -119,8 +117,9 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
 
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
-    """How many SGD steps the members of a part take together."""
-    steps = sum(spec.total_steps(spec.lengths[i], spec.batch_sizes[0]) for i in lengths)
+    """How many steps the members of a part take together."""
+    finite = [spec.lengths[i] if spec.num_steps is None else 1 for i in lengths]
+    steps = sum(spec.total_steps(int(length), spec.batch_sizes[0]) for length in finite)
     return len(problems) * len(rates) * spec.num_seeds * steps
 
 
@@ -141,12 +140,13 @@ def assemble(
       >>> import numpy as np, isjax, isjax.study.blocks
       >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
       >>> block = isjax.study.blocks.Block((0,), 0, 0, (0,), (0, 1), spec)
-      >>> arrays = {name: np.zeros((1, 1, 1, 1, 2, 2, 2)) for name in ("decoder_error", "train_loss", "steps")}
+      >>> of_members = ("code_loss", "decoder_error", "train_loss", "steps")
+      >>> arrays = {name: np.zeros((1, 1, 1, 1, 2, 2, 2)) for name in of_members}
       >>> arrays |= {name: np.zeros(1) for name in ("conditional_entropy", "encoder_bias", "uniform_risk")}
       >>> isjax.study.blocks.assemble([(block, arrays)], 1, spec).decoder_error.shape
       (1, 1, 1, 1, 2, 2, 2)
     """
-    grid = num_problems, *map(len, (spec.hidden, spec.batch_sizes, spec.learning_rates, spec.lengths))
+    grid = num_problems, *map(len, (spec.network_names, spec.batch_sizes, spec.learning_rates, spec.lengths))
 
     def whole(name: str) -> np.ndarray:
         example = parts[0][1][name]

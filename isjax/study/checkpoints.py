@@ -15,35 +15,55 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+import jax
 import numpy as np
+import optax
 import xarray as xr
 
 from isjax._shell.files import write_atomically
+from isjax._typing import Array
+from isjax.networks import check_network
 from isjax.sources import Problem
 from isjax.study import results
 from isjax.study.blocks import Part, PlainKey, RunError, settings, versions
 from isjax.sweeps import SweepSpec
 
-__all__ = ["FORMAT", "Checkpoints", "NoCheckpoints", "digest", "digest_of_problem", "identify", "locked"]
+__all__ = [
+    "FORMAT",
+    "Checkpoints",
+    "NoCheckpoints",
+    "digest",
+    "digest_of_arrays",
+    "digest_of_computation",
+    "digest_of_problem",
+    "identify",
+    "locked",
+]
 
-FORMAT = "isjax block 3"
+FORMAT = "isjax block 4"
 _SUFFIX = ".block"
+_COMPUTATION = "computation of the network or the optimizer"
 
 _logger = logging.getLogger(__name__)
 
 
-def identify(key: PlainKey, problems: Sequence[str], spec: SweepSpec) -> dict[str, Any]:
+def identify(
+    key: PlainKey, problems: Sequence[str], spec: SweepSpec, *, computation: str | None = None
+) -> dict[str, Any]:
     """What determines the numbers of a block; not the device or the chunk size, which change only their rounding.
 
     Args:
       key: the key of the study.
       problems: digests of its problems.
       spec: its part of the grid.
+      computation: what ``digest_of_computation`` gives.
 
     Returns:
       A dictionary that JSON reproduces exactly.
@@ -57,13 +77,46 @@ def identify(key: PlainKey, problems: Sequence[str], spec: SweepSpec) -> dict[st
       ([[8]], 10)
     """
     identity = {
-        **dataclasses.asdict(dataclasses.replace(spec, chunk_size=None)),
+        **results.describe_spec(dataclasses.replace(spec, chunk_size=None)),
+        _COMPUTATION: computation,
         "problems": list(problems),
         "key": [key.impl, key.data.tolist()],
         "settings": settings(),
         "versions": versions(),
     }
     return json.loads(json.dumps(identity))
+
+
+def digest_of_computation(spec: SweepSpec, problem: Problem) -> str | None:
+    """SHA-256 of what a spec's networks and optimiser compute, so that a block of other code is never taken for it.
+
+    None for networks given by ``hidden`` and SGD, which the spec and the versions determine.
+
+    Examples:
+      >>> import flax.linen as nn, isjax, jax, isjax.study.checkpoints
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
+      >>> specs = [isjax.SweepSpec(networks={"a": nn.Dense(2, use_bias=b)}, num_steps=20) for b in (True, False)]
+      >>> len({isjax.study.checkpoints.digest_of_computation(spec, problem) for spec in specs})
+      2
+    """
+    if spec.networks is None and spec.optimizer is optax.sgd:
+        return None
+    features = jax.ShapeDtypeStruct(problem.features.shape, problem.features.dtype)
+    rate = jax.ShapeDtypeStruct((), features.dtype)
+    described = {}
+    for name, network in spec.modules(problem.joint.shape[-1]).items():
+        check_network(network, features, problem.joint.shape[-1])
+
+        def compute(key: Array, features: Array, rate: Array, network: nn.Module = network) -> Any:  # noqa: ANN401
+            params = network.init(key, features)
+            optimizer = spec.optimizer(rate)
+            return network.apply(params, features), optimizer.update(params, optimizer.init(params), params)
+
+        traced = jax.make_jaxpr(compute)(jax.random.key(0), features, rate)
+        constants = [digest_of_arrays([np.asarray(constant)]) for constant in traced.consts]
+        described[name] = [re.sub(r" at 0x[0-9a-f]+", "", str(traced)), constants]
+    return digest(described)
 
 
 def digest_of_problem(problem: Problem) -> str:
@@ -77,7 +130,17 @@ def digest_of_problem(problem: Problem) -> str:
       >>> len({isjax.study.checkpoints.digest_of_problem(problem) for problem in problems})
       2
     """
-    arrays = [np.asarray(array) for array in problem]
+    return digest_of_arrays([np.asarray(array) for array in problem])
+
+
+def digest_of_arrays(arrays: Sequence[np.ndarray]) -> str:
+    """SHA-256 of numpy arrays, their shapes and dtypes.
+
+    Examples:
+      >>> import numpy as np, isjax.study.checkpoints
+      >>> len(isjax.study.checkpoints.digest_of_arrays([np.zeros(3)]))
+      64
+    """
     return digest([[a.dtype.str, a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for a in arrays])
 
 

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
+from isjax._display import as_text
 from isjax._shell.files import write_atomically
 from isjax.study.blocks import versions
 from isjax.sweeps import AXES, SweepResult, SweepSpec
@@ -26,6 +28,8 @@ __all__ = [
     "Name",
     "check_path",
     "describe_diverged",
+    "describe_spec",
+    "label_of_network",
     "load",
     "positions_by_source",
     "samples_to_reach",
@@ -37,8 +41,8 @@ __all__ = [
 Name = tuple[str, str]
 """Names a problem of a study: (source, encoder)."""
 
-FORMAT = "isjax study 4"
-_OLDER_FORMATS = tuple(f"isjax study {i}" for i in (1, 2, 3))
+FORMAT = "isjax study 5"
+_OLDER_FORMATS = tuple(f"isjax study {i}" for i in (1, 2, 3, 4))
 _NAME = ("source", "encoder")
 
 
@@ -57,9 +61,9 @@ def to_dataset(
       seconds: seconds spent, by what they were spent on.
 
     Returns:
-      A dataset of ``excess_risk``, ``decoder_error`` and ``train_loss`` over (problem, network, batch_size,
-      learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over (problem, network,
-      batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over (problem), all in
+      A dataset of ``excess_risk``, ``code_loss``, ``decoder_error`` and ``train_loss`` over (problem, network,
+      batch_size, learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over (problem,
+      network, batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over (problem), all in
       nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and ``steps`` over
       (batch_size, length, evaluation). A network's coordinate is its name, and ``width`` its hidden width if all
       networks have one. The attributes hold the spec, versions and timings.
@@ -87,7 +91,8 @@ def to_dataset(
     return xr.Dataset(
         {
             "excess_risk": in_nats(result.excess_risk, "cross-entropy risk minus H(Y|X)"),
-            "decoder_error": in_nats(result.decoder_error, "excess risk minus the mutual information loss"),
+            "code_loss": in_nats(result.code_loss, "I(U;Y|V), what the network's own code V loses"),
+            "decoder_error": in_nats(result.decoder_error, "excess risk minus what encoder and code lose"),
             "train_loss": in_nats(result.train_loss, "cross-entropy on the training data"),
             "last_excess_risk": in_nats(result.last_excess_risk, "excess risk after the last step", of_best),
             "best_excess_risk": in_nats(result.best_excess_risk, "least excess risk along a training run", of_best),
@@ -102,7 +107,7 @@ def to_dataset(
             "steps": xr.Variable(
                 ("batch_size", "length", "evaluation"),
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
-                {"long_name": "SGD steps taken", "units": "1"},
+                {"long_name": "steps taken", "units": "1"},
             ),
         },
         coords={
@@ -118,7 +123,7 @@ def to_dataset(
         },
         attrs={
             "format": FORMAT,
-            "spec": json.dumps(dataclasses.asdict(spec)),
+            "spec": json.dumps(describe_spec(spec)),
             "versions": json.dumps(versions()),
             "python": platform.python_version(),
             "devices": ", ".join(sorted({device.device_kind for device in jax.devices()})),
@@ -127,6 +132,22 @@ def to_dataset(
             **{f"{name}_seconds": round(value, 3) for name, value in (seconds or {}).items()},
         },
     ).set_xindex(_NAME)
+
+
+def describe_spec(spec: SweepSpec) -> dict[str, Any]:
+    """The fields of a spec as JSON takes them: modules and functions as text, infinity as ``"inf"``.
+
+    Examples:
+      >>> import isjax, math, isjax.study.results
+      >>> spec = isjax.SweepSpec(networks={"narrow": isjax.MLP32}, lengths=(32, math.inf), num_steps=20)
+      >>> described = isjax.study.results.describe_spec(spec)
+      >>> described["networks"], described["lengths"], described["optimizer"]
+      ({'narrow': 'isjax.MLP32'}, [32, 'inf'], 'optax.sgd')
+    """
+    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    networks = None if spec.networks is None else {name: as_text(module) for name, module in spec.networks.items()}
+    lengths = ["inf" if math.isinf(length) else length for length in spec.lengths]
+    return fields | {"networks": networks, "lengths": lengths, "optimizer": as_text(spec.optimizer)}
 
 
 def check_path(path: object, name: str) -> None:
@@ -200,13 +221,25 @@ def describe_diverged(study: xr.Dataset) -> str:
         return ""
     counts = diverged.sum([axis for axis in diverged.dims if axis not in ("network", "learning_rate")])
     where = [
-        f"{int(number)} of MLP {name} at learning rate {rate:g}"
+        f"{int(number)} of {label_of_network(study, name)} at learning rate {rate:g}"
         for name, of_network in zip(study["network"].values, counts.transpose("network", ...).values, strict=True)
         for rate, number in zip(study["learning_rate"].values, of_network, strict=True)
         if number
     ]
     named = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
     return f"{count} of {diverged.size} runs diverged; means after the last step leave them out: {named}"
+
+
+def label_of_network(study: xr.Dataset, name: str) -> str:
+    """How a network is called in figures and tables: ``"MLP 32"``, or its own name.
+
+    Examples:
+      >>> import xarray, isjax.study.results
+      >>> isjax.study.results.label_of_network(xarray.Dataset(attrs={"spec": '{"networks": null}'}), "32")
+      'MLP 32'
+    """
+    has_names = json.loads(study.attrs.get("spec", "{}")).get("networks") is not None
+    return str(name) if has_names else f"MLP {name}"
 
 
 def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
@@ -260,7 +293,7 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Examples:
       >>> import tempfile, xarray, isjax.study
       >>> names = {"source": ("problem", ["mine"]), "encoder": ("problem", ["biased"])}
-      >>> study = xarray.Dataset({"encoder_bias": ("problem", [0.25])}, names, {"format": "isjax study 4"})
+      >>> study = xarray.Dataset({"encoder_bias": ("problem", [0.25])}, names, {"format": "isjax study 5"})
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = isjax.study.save(study.set_xindex(("source", "encoder")), folder + "/study.nc")
       ...     float(isjax.study.load(path).encoder_bias.sel(source="mine", encoder="biased"))

@@ -39,7 +39,14 @@ from isjax.study.blocks import (
     train_block,
     versions,
 )
-from isjax.study.checkpoints import Checkpoints, NoCheckpoints, digest, digest_of_problem, identify
+from isjax.study.checkpoints import (
+    Checkpoints,
+    NoCheckpoints,
+    digest,
+    digest_of_computation,
+    digest_of_problem,
+    identify,
+)
 from isjax.study.results import Name
 from isjax.sweeps import SweepSpec, check_spec
 
@@ -231,7 +238,15 @@ class _Plan:
 def _plan(key: PlainKey, names: Sequence[Name], problems: Sequence[Problem], spec: SweepSpec) -> _Plan:
     cut = blocks(problems, spec)
     digests = [digest_of_problem(problem) for problem in problems]
-    identities = [identify(key, [digests[p] for p in block.problems], block.spec) for block in cut]
+    identities = [
+        identify(
+            key,
+            [digests[p] for p in block.problems],
+            block.spec,
+            computation=digest_of_computation(block.spec, problems[block.problems[0]]),
+        )
+        for block in cut
+    ]
     return _Plan(key, names, problems, spec, cut, identities, digest([names, identities]))
 
 
