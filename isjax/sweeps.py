@@ -106,9 +106,10 @@ class SweepSpec(TrainingOptions):
 
     Attributes:
       hidden: Widths of the hidden layers of each network, a short form of ``networks``.
-      networks: Flax modules by their names, instead of ``hidden``; each gives logits ``[n, y]``, or the rows ``[n, v]``
-        of a code and logits ``[v, y]``, as ``EncoderDecoder``. Or functions of the number of classes that give one.
-      lengths: Numbers of samples to train on; ``math.inf`` for fresh samples at every step.
+      networks: Networks by their names, instead of ``hidden``: Flax modules that give logits ``[n, y]``, or rows
+        ``[n, v]`` of a code and logits ``[v, y]``; or functions of the number of classes that give one. On the command
+        line: 256,256, tanh:32, encoder-decoder:32/8 or hard:32/8, which has 8 hard codes.
+      lengths: Numbers of samples to train on; inf for fresh samples at every step.
       batch_sizes: Largest numbers of samples in a batch.
       learning_rates: Learning rates of the optimiser.
       num_seeds: Number of seeds; members of one seed see the same samples.
@@ -118,8 +119,7 @@ class SweepSpec(TrainingOptions):
         evenly in the logarithm.
       sampling: Batches that are fixed once, or drawn with replacement in each step.
       schedule: The learning rate decays to zero on a linear or cosine schedule, or stays constant.
-      optimizer: A function of the learning rate that gives an optax transformation: ``optax.sgd``, ``optax.adam``,
-        ``functools.partial(optax.sgd, momentum=0.9)``.
+      optimizer: The optimiser, a function of the learning rate that gives an optax transformation.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
       chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
         time and memory, and the results only by rounding.

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
@@ -19,9 +19,12 @@ import tyro
 from rich.console import Console
 
 from isjax import _checks
+from isjax._display import as_text
 from isjax.cli.common import CommandFailed, CommandLineError, devices, programs_folder
 from isjax.cli.data import Bottleneck, Measure, Rank
+from isjax.cli.networks import OPTIMIZERS, as_networks
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep
+from isjax.networks import Network
 from isjax.sweeps import configure_cpu
 
 __all__ = ["Doctor", "main"]
@@ -68,30 +71,57 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
     @registry.primitive_rule
     def widths(type_info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
         """Networks, each as the widths of its hidden layers separated by commas: ``--hidden 32 256,256``."""
-        if type_info.type != Sequence[Sequence[int]]:
+        if type_info.type != Sequence[Sequence[int]] | None:
             return None
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs="*",
             metavar="WIDTH[,WIDTH…]",
             instance_from_str=lambda words: tuple(tuple(int(width) for width in word.split(",")) for word in words),
-            is_instance=lambda instance: isinstance(instance, tuple),
-            str_from_instance=lambda instance: [",".join(map(str, widths)) for widths in instance],
+            is_instance=lambda instance: instance is None or isinstance(instance, tuple),
+            str_from_instance=lambda instance: [",".join(map(str, widths)) for widths in instance or ()],
         )
+
+    @registry.primitive_rule
+    def of_words(type_info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        """Networks such as ``256,256`` or ``hard:32/8``, and optimisers by their names."""
+        if type_info.type == Mapping[str, Network] | None:
+            return tyro.constructors.PrimitiveConstructorSpec(
+                nargs="*",
+                metavar="NETWORK",
+                instance_from_str=as_networks,
+                is_instance=lambda instance: instance is None or isinstance(instance, Mapping),
+                str_from_instance=lambda instance: list(instance or ()),
+            )
+        if get_origin(type_info.type) is Callable:  # an Optimizer, the only function among the options
+            return tyro.constructors.PrimitiveConstructorSpec(
+                nargs=1,
+                metavar="{" + ",".join(OPTIMIZERS) + "}",
+                instance_from_str=lambda words: OPTIMIZERS[words[0]],
+                is_instance=callable,
+                str_from_instance=lambda instance: [
+                    next((name for name, each in OPTIMIZERS.items() if each is instance), as_text(instance))
+                ],
+                choices=tuple(OPTIMIZERS),
+            )
+        return None
 
     @registry.primitive_rule
     def one_of_several_types(
         type_info: tyro.constructors.PrimitiveTypeInfo,
     ) -> tyro.constructors.PrimitiveConstructorSpec | None:
         """An option that need not be given, or a number of any type: its help names one type, as ``INT``."""
+        if get_origin(type_info.type) not in (Union, UnionType):
+            return None
         kinds = set(get_args(type_info.type)) - {type(None)}
         is_optional = type(None) in get_args(type_info.type)
         kind = next((kind for names, kind in _KINDS.items() if kinds == set(names)), None)
-        if kind is None or get_origin(type_info.type) not in (Union, UnionType):
+        if kind is None:
             return None
+        read = (lambda word: int(word) if word.isdecimal() else float(word)) if kind is float else kind
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
             metavar={str: "STR"}.get(kind, kind.__name__.upper()),
-            instance_from_str=lambda words: None if is_optional and words[0] == "None" else kind(words[0]),
+            instance_from_str=lambda words: None if is_optional and words[0] == "None" else read(words[0]),
             is_instance=lambda instance: instance is None or isinstance(instance, tuple(kinds)),
             str_from_instance=lambda instance: [str(instance)],
         )

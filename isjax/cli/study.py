@@ -41,6 +41,8 @@ class Sweep:
 
     Writes NAME.nc (all results, with named axes) and NAME.png (the figure).
 
+    Networks with codes of their own get a second figure, NAME-parts.png.
+
     An interrupted run leaves NAME.blocks; the same command with --resume continues.
     """
 
@@ -125,8 +127,11 @@ class Sweep:
             except RunError as error:
                 raise CommandFailed(str(error)) from error
         drawn = style.save(isjax.study.figure(study), self.output / f"{self.name}.png")
+        written = [data, drawn]
+        if "least_code_loss" in study:
+            written.append(style.save(isjax.study.parts_figure(study), self.output / f"{self.name}-parts.png"))
         report.print_study(study, console)
-        console.print(f"wrote {data} and {drawn}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING
 
 from isjax.study.figure import figure as figure  # at once: imported later, the module of this name would replace it
+from isjax.study.figure import parts_figure as parts_figure
 
 if TYPE_CHECKING:
     from isjax.study.results import load as load
     from isjax.study.results import save as save
     from isjax.study.runner import run as run
 
-__all__ = ["figure", "load", "run", "save"]
+__all__ = ["figure", "load", "parts_figure", "run", "save"]
 
 
 def __getattr__(name: str) -> object:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure"]
+__all__ = ["figure", "parts_figure"]
 
 _LEGEND_WIDTH = 1.8  # inches an entry
 
@@ -43,7 +43,7 @@ def figure(study: "xr.Dataset") -> "Figure":
     from matplotlib.lines import Line2D
 
     from isjax._shell.style import STYLE, PictureFigure
-    from isjax.study.results import describe_diverged, positions_by_source, with_problem_axis
+    from isjax.study.results import describe_diverged, label_of_network, positions_by_source, with_problem_axis
 
     if not hasattr(study, "data_vars"):
         raise TypeError(
@@ -64,7 +64,7 @@ def figure(study: "xr.Dataset") -> "Figure":
                 if row == 0:
                     axes[row, column].set_title(source)
             batch = f", batch {size}" if drawn.sizes["batch_size"] > 1 else ""
-            axes[row, 0].set_ylabel(f"MLP {network}{batch}")
+            axes[row, 0].set_ylabel(f"{label_of_network(study, network)}{batch}")
         handles["least along a run"] = Line2D([], [], color="0.4", linewidth=0.6)
         _arrange(made, handles, describe_diverged(drawn).partition(":")[0])
     return made
@@ -76,13 +76,18 @@ def _panel(axis: "Axes", drawn: "xr.Dataset", encoders: dict[str, int]) -> "dict
 
     handles: dict[str, Artist] = {}
     others = iter(OTHER_COLOURS * (1 + len(encoders) // len(OTHER_COLOURS)))
-    length = drawn["length"].to_numpy()
+    is_finite = np.isfinite(drawn["length"].to_numpy())
+    length = drawn["length"].to_numpy()[is_finite]
     for encoder, position in encoders.items():
         colour, marker, label = LOOKS.get(encoder) or (next(others), "D", encoder)
-        of_seeds, least = (drawn[f"{name}_excess_risk"].isel(problem=position) for name in ("last", "best"))
+        all_lengths, least = (drawn[f"{name}_excess_risk"].isel(problem=position) for name in ("last", "best"))
+        of_seeds, least = (array.isel(length=is_finite) for array in (all_lengths, least))
         (handles[label],) = axis.plot(length, of_seeds.mean("seed"), color=colour, marker=marker, label=label)
         axis.plot(length, least.mean("seed"), color=colour, linewidth=0.6)
         axis.fill_between(length, of_seeds.min("seed"), of_seeds.max("seed"), color=colour, alpha=0.18, linewidth=0)
+        for at_infinity in all_lengths.isel(length=~is_finite).mean("seed").to_numpy():
+            line = axis.axhline(at_infinity, color=colour, linestyle=(0, (1, 1.5)), linewidth=1)
+            handles["data without end (n = ∞)"] = line
         loss = float(drawn["encoder_bias"].isel(problem=position))
         if loss > 1e-6:
             line = axis.axhline(loss, color=colour, linestyle=(0, (4, 2)), linewidth=1)
@@ -98,6 +103,7 @@ def _format(axis: "Axes", drawn: "xr.Dataset") -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator
 
     lengths, (low, high) = drawn["length"].to_numpy(), _risk_limits(drawn)
+    lengths = lengths[np.isfinite(lengths)] if np.isfinite(lengths).any() else np.ones(1)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xlim(lengths.min() / 1.3, lengths.max() * 1.3)
@@ -134,3 +140,96 @@ def _arrange(made: "Figure", handles: "dict[str, Artist]", note: str) -> None:
         made.text(left, 0.06 / height, note, fontsize=7, ha="left", va="bottom")
     made.supxlabel("data length n (samples)", fontsize=8, x=(left + right) / 2, y=0.06 / height)
     made.supylabel("excess risk over H(Y|X) (nats)", fontsize=8, x=0.06 / width, y=(bottom + top) / 2)
+
+
+_PARTS = (
+    ("encoder_bias", "#0072b2", "loss I(X;Y|U) of the encoder"),
+    ("code_loss", "#e69f00", "loss I(U;Y|V) of the network's code"),
+    ("decoder_error", "#999999", "decoder error"),
+)
+
+
+def parts_figure(study: "xr.Dataset") -> "Figure":
+    """Where excess risk comes from: stacked areas of encoder bias, code loss and decoder error, means over seeds.
+
+    A row for each network, two panels for each problem: along training at the longest data, and by data length after
+    the last step. The dashed line is the least loss that as many codes can have, and the bias; no code falls below it.
+    The learning rate is the one of the least mean excess risk after the last step. Runs that diverged are left out.
+
+    Args:
+      study: as ``isjax.study.run`` returns it, or a part of it by ``sel``.
+
+    Returns:
+      A matplotlib figure that is not attached to a window.
+
+    Examples:
+      >>> import isjax, jax, isjax.study
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("identity")
+      >>> spec = isjax.SweepSpec(
+      ...     networks={"code": isjax.EncoderDecoder((8,), 2, 2)}, lengths=(16, 32), num_steps=10, num_evals=2
+      ... )
+      >>> study = isjax.study.run(jax.random.key(1), {("sparse", "identity"): problem}, spec)
+      >>> len(isjax.study.parts_figure(study).axes)
+      2
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from isjax._shell.style import STYLE, PictureFigure
+    from isjax.study.results import label_of_network, parts_of_risk
+
+    study = study.reset_index("problem")
+    parts = parts_of_risk(study).isel(batch_size=0).assign(steps=study["steps"].isel(batch_size=0))
+    parts = parts.assign(floor=study["encoder_bias"] + study.get("least_code_loss", np.nan))
+    names = list(zip(study["source"].values.tolist(), study["encoder"].values.tolist(), strict=True))
+    num_networks = study.sizes["network"]
+    with mpl.rc_context(STYLE):
+        made = PictureFigure(figsize=(max(3.6, 2.9 * len(names)), 1.5 * num_networks + 1.1), layout="constrained")
+        FigureCanvasAgg(made)
+        axes = made.subplots(num_networks, 2 * len(names), sharey="row", squeeze=False)
+        for row, network in enumerate(study["network"].values):
+            highest = 0.0
+            for column, (source, encoder) in enumerate(names):
+                pair = axes[row, 2 * column : 2 * column + 2]
+                highest = max(highest, _stack_parts(pair, parts.isel(problem=column).sel(network=network)))
+                if row == 0:
+                    pair[0].set_title(f"{source}, {encoder}", loc="left")
+                if row == num_networks - 1:
+                    pair[0].set_xlabel("step")
+                    pair[1].set_xlabel("data length n")
+            axes[row, 0].set_ylabel(label_of_network(study, network))
+            axes[row, 0].set_ylim(0, 1.03 * highest or 1)
+        handles = {label: h for axis in axes.flat for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        made.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=1 if len(names) < 2 else 2)
+        made.supylabel("excess risk over H(Y|X) (nats)", fontsize=8)
+    return made
+
+
+def _stack_parts(pair: "np.ndarray", parts: "xr.Dataset") -> float:
+    """One network and problem: along training, and by data length. Returns the highest excess risk."""
+    from matplotlib.ticker import FuncFormatter
+
+    highest = 0.0
+    lengths = parts["length"].to_numpy()
+    is_finite = np.isfinite(lengths) if np.isfinite(lengths).any() else np.ones(len(lengths), bool)
+    along = parts.isel(length=is_finite).isel(length=int(np.argmax(lengths[is_finite])))
+    by_length = parts.isel(evaluation=-1, length=is_finite)
+    for axis, x, of_axis in (
+        (pair[0], along["steps"].to_numpy(), along),
+        (pair[1], by_length["length"].to_numpy(), by_length),
+    ):
+        bottom = np.zeros(len(x))
+        for name, colour, label in _PARTS:
+            top = bottom + np.broadcast_to(of_axis[name].to_numpy(), bottom.shape)
+            axis.fill_between(x, bottom, top, color=colour, linewidth=0, label=label)
+            bottom = top
+        highest = max(highest, float(np.nanmax(bottom, initial=0)))
+        if np.isfinite(of_axis["floor"]):
+            label = "bias and least loss of as many codes"
+            axis.axhline(float(of_axis["floor"]), color="black", linestyle=(0, (4, 2)), linewidth=1, label=label)
+        axis.set_xscale("log", base=10 if axis is pair[0] else 2)
+        axis.set_xlim(x[0], x[-1] if x[-1] > x[0] else x[0] + 1)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.minorticks_off()
+    return highest

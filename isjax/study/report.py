@@ -1,5 +1,6 @@
 """The tables of a study, source by source, as they are printed."""
 
+import itertools
 import textwrap
 
 import numpy as np
@@ -26,9 +27,9 @@ def print_study(study: xr.Dataset, console: Console) -> None:
         console.print(textwrap.fill(diverged, 80), style="bold", highlight=False)
     for source, encoders in results.positions_by_source(study).items():
         table = Table(title=f"\n{source}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-        for heading in ("encoder", "loss", "MLP"):
+        for heading in ("encoder", "loss", "network" if _has_names(study) else "MLP"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "loss" else "left")
-        for heading in (*map(str, study["length"].values), "n*"):
+        for heading in (*map(_length, study["length"].values), "n*"):
             table.add_column(heading, no_wrap=True, justify="right")
         for encoder, position in encoders.items():
             for network, size in networks:
@@ -43,6 +44,8 @@ def print_study(study: xr.Dataset, console: Console) -> None:
                     "–" if np.isnan(reached) else f"{float(reached):.0f}",
                 )
         console.print(table)
+        if (parts := _parts(study, encoders)) is not None:
+            console.print(parts)
         findings = _savings(needed, encoders, "after the last step")
         findings += _savings(needed_least, encoders, "at the least risk along a run")
         findings += [_loss_of_biased(study, risk, encoders["biased"])] if "biased" in encoders else []
@@ -51,6 +54,44 @@ def print_study(study: xr.Dataset, console: Console) -> None:
     seconds = {name: study.attrs.get(f"{name}_seconds") for name in ("compile", "run")}
     if None not in seconds.values():
         console.print(f"\ncompiling took {seconds['compile']:.1f} s, training {seconds['run']:.1f} s", highlight=False)
+
+
+def _length(length: float) -> str:
+    return "∞" if np.isinf(length) else f"{int(length)}"
+
+
+def _has_names(study: xr.Dataset) -> bool:
+    return results.label_of_network(study, "") == ""
+
+
+def _parts(study: xr.Dataset, encoders: dict[str, int]) -> Table | None:
+    """Where the excess risk of the longest data comes from, if networks have codes or some data have no end."""
+    lengths = study["length"].to_numpy()
+    has_codes, has_infinite, finite = "least_code_loss" in study, np.isinf(lengths).any(), lengths[np.isfinite(lengths)]
+    if not (has_codes or has_infinite):
+        return None
+    longest = finite.max() if finite.size else np.inf
+    parts = results.parts_of_risk(study).isel(evaluation=-1)
+    columns = {"bias": parts["encoder_bias"]}
+    if has_codes:
+        columns |= {"code loss": parts["code_loss"].sel(length=longest), "least": study["least_code_loss"]}
+    columns["decoder error"] = parts["decoder_error"].sel(length=longest)
+    if has_infinite and finite.size:
+        columns["approximation"] = parts["decoder_error"].sel(length=np.inf)
+        columns["estimation"] = columns["decoder error"] - columns["approximation"]
+    table = Table(title=f"\nparts at n={_length(longest)}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(("encoder", "network", *columns)):
+        table.add_column(heading, no_wrap=True, justify="right" if i > 1 else "left")
+    for (encoder, position), network, size in itertools.product(
+        encoders.items(), study["network"].values, study["batch_size"].values
+    ):
+        chosen = {"network": network, "batch_size": size}
+        values = [
+            float(column.isel(problem=position).sel({name: chosen[name] for name in chosen if name in column.dims}))
+            for column in columns.values()
+        ]
+        table.add_row(encoder, str(network), *("–" if np.isnan(value) else f"{value:.3f}" for value in values))
+    return table
 
 
 def _savings(needed: xr.DataArray, encoders: dict[str, int], when: str) -> list[str]:
@@ -72,7 +113,10 @@ def _savings(needed: xr.DataArray, encoders: dict[str, int], when: str) -> list[
 def _loss_of_biased(study: xr.Dataset, risk: xr.DataArray, position: int) -> str:
     """A sentence about what the biased code of one source loses."""
     loss, longest = float(study["encoder_bias"].isel(problem=position)), int(np.argmax(study["length"].values))
-    at, last = f"at n={study['length'].values[longest]}", risk.isel(problem=position, length=longest).to_numpy()
+    at, last = (
+        f"at n={_length(study['length'].values[longest])}",
+        risk.isel(problem=position, length=longest).to_numpy(),
+    )
     if loss > 1e-6:
         return f"the biased U loses {loss:.3f} nats; its excess risk {at} is {_span(last / loss, '.3f')} times that"
     return f"the biased U loses nothing here; its excess risk {at} is {_span(last, '.3f')} nats"

@@ -20,6 +20,7 @@ from xarray.backends import H5NetCDFStore
 
 from isjax._display import as_text
 from isjax._shell.files import write_atomically
+from isjax._typing import Float
 from isjax.study.blocks import versions
 from isjax.sweeps import AXES, SweepResult, SweepSpec
 
@@ -31,6 +32,7 @@ __all__ = [
     "describe_spec",
     "label_of_network",
     "load",
+    "parts_of_risk",
     "positions_by_source",
     "samples_to_reach",
     "save",
@@ -47,7 +49,12 @@ _NAME = ("source", "encoder")
 
 
 def to_dataset(
-    result: SweepResult, names: Sequence[Name], spec: SweepSpec, *, seconds: Mapping[str, float] | None = None
+    result: SweepResult,
+    names: Sequence[Name],
+    spec: SweepSpec,
+    *,
+    seconds: Mapping[str, float] | None = None,
+    least_code_loss: Float[np.ndarray, "problem network"] | None = None,
 ) -> xr.Dataset:
     """A sweep's result as a dataset with named axes.
 
@@ -59,14 +66,15 @@ def to_dataset(
       names: (source, encoder) of each problem.
       spec: the grid that was trained.
       seconds: seconds spent, by what they were spent on.
+      least_code_loss: the least loss that as many codes as a network has can have; NaN for a network without codes.
 
     Returns:
       A dataset of ``excess_risk``, ``code_loss``, ``decoder_error`` and ``train_loss`` over (problem, network,
-      batch_size, learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over (problem,
-      network, batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over (problem), all in
-      nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and ``steps`` over
-      (batch_size, length, evaluation). A network's coordinate is its name, and ``width`` its hidden width if all
-      networks have one. The attributes hold the spec, versions and timings.
+      batch_size, learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over
+      (problem, network, batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over
+      (problem), all in nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and
+      ``steps`` over (batch_size, length, evaluation). A network's coordinate is its name, and ``width``
+      its hidden width if all networks have one. The attributes hold the spec, versions and timings.
 
     Raises:
       ValueError: if there is not one name for each problem.
@@ -98,6 +106,15 @@ def to_dataset(
             "best_excess_risk": in_nats(result.best_excess_risk, "least excess risk along a training run", of_best),
             "diverged": xr.Variable(AXES[:-1], np.asarray(result.diverged), {"long_name": "whether a run diverged"}),
             "encoder_bias": in_nats(result.encoder_bias, "mutual information loss I(X;Y|U)", ("problem",)),
+            **(
+                {}
+                if least_code_loss is None
+                else {
+                    "least_code_loss": in_nats(
+                        least_code_loss, "least I(U;Y|V) of as many codes, as far as known", ("problem", "network")
+                    )
+                }
+            ),
             "conditional_entropy": in_nats(result.conditional_entropy, "H(Y|X)", ("problem",)),
             **(
                 {}
@@ -230,6 +247,34 @@ def describe_diverged(study: xr.Dataset) -> str:
     return f"{count} of {diverged.size} runs diverged; means after the last step leave them out: {named}"
 
 
+def parts_of_risk(study: xr.Dataset) -> xr.Dataset:
+    """The parts of the excess risk, means over the seeds that did not diverge, at the best learning rate.
+
+    The best rate is the one of the least mean excess risk after the last step.
+
+    Args:
+      study: as ``to_dataset`` makes it.
+
+    Returns:
+      ``encoder_bias``, ``code_loss`` and ``decoder_error`` over (problem, network, batch_size, length, evaluation).
+
+    Examples:
+      >>> import isjax, jax, isjax.study.results
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
+      >>> result = isjax.sweep(jax.random.key(1), [problem], spec)
+      >>> study = isjax.study.results.to_dataset(result, [("mine", "biased")], spec)
+      >>> sorted(isjax.study.results.parts_of_risk(study).data_vars)
+      ['code_loss', 'decoder_error', 'encoder_bias']
+    """
+    study = study.reset_index("problem") if "problem" in study.indexes else study
+    members = study[["excess_risk", "code_loss", "decoder_error"]].where(~study["diverged"]).mean("seed")
+    rate = members["excess_risk"].isel(evaluation=-1, drop=True).fillna(np.inf).argmin("learning_rate")
+    parts = members[["code_loss", "decoder_error"]].isel(learning_rate=rate)
+    return parts.assign(encoder_bias=study["encoder_bias"])
+
+
 def label_of_network(study: xr.Dataset, name: str) -> str:
     """How a network is called in figures and tables: ``"MLP 32"``, or its own name.
 
@@ -250,8 +295,8 @@ def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
       target: the excess risk to reach, in nats.
 
     Returns:
-      Data lengths, over the other dimensions; NaN where no length reaches the target, and the shortest length where
-      that does.
+      Data lengths, over the other dimensions; NaN where no finite length reaches the target, and the shortest length
+      where that does.
 
     Examples:
       >>> import xarray, isjax.study.results
@@ -270,6 +315,7 @@ def samples_to_reach(risk: xr.DataArray, target: float) -> xr.DataArray:
         share = np.log(values[i - 1] / target) / np.log(values[i - 1] / values[i])
         return float(lengths[i - 1] * (lengths[i] / lengths[i - 1]) ** share)
 
+    risk = risk.isel(length=np.isfinite(risk["length"].to_numpy()))
     lengths = risk["length"].to_numpy().astype(float)
     return xr.apply_ufunc(crossing, risk, input_core_dims=[["length"]], vectorize=True)
 

@@ -23,7 +23,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from isjax import _checks
 from isjax._typing import Array, Key
-from isjax.distributions import check_distribution
+from isjax.distributions import check_distribution, pushforward
+from isjax.networks import check_network
+from isjax.quantizers import quantizers_up_to
 from isjax.sources import Problem
 from isjax.study import results
 from isjax.study.blocks import (
@@ -231,8 +233,25 @@ class _Plan:
         trained = [(block, parts[i].arrays) for i, block in enumerate(self.blocks)]
         result = assemble(trained, len(self.problems), self.spec)
         seconds = {name: sum(part.seconds[name] for part in parts.values()) for name in ("compile", "run")}
-        study = results.to_dataset(result, self.names, self.spec, seconds=seconds)
+        least = _least_code_loss(self.problems, self.spec)
+        study = results.to_dataset(result, self.names, self.spec, seconds=seconds, least_code_loss=least)
         return study.assign_attrs(key=self.key.data.tolist(), key_impl=self.key.impl, digest=self.digest)
+
+
+def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray | None:
+    """The least loss of as many codes as each network has: proved for two classes, else the best found by KL-means.
+
+    Over (problem, network); NaN for a network without codes, and None if there is no other.
+    """
+    least = np.full((len(problems), len(spec.network_names)), np.nan)
+    for i, (joint, codes, features) in enumerate(problems):
+        num_classes = joint.shape[-1]
+        for j, network in enumerate(spec.modules(num_classes).values()):
+            num_codes = None if spec.networks is None else check_network(network, features, num_classes)
+            if num_codes is not None:
+                joint_uy = pushforward(joint, codes, num_codes=len(features))
+                least[i, j] = quantizers_up_to(jax.random.key(0), joint_uy, num_codes=num_codes).loss[-1]
+    return None if np.isnan(least).all() else least
 
 
 def _plan(key: PlainKey, names: Sequence[Name], problems: Sequence[Problem], spec: SweepSpec) -> _Plan:
