@@ -269,7 +269,7 @@ def _described(network: object) -> str:
     return f"{type(network).__name__}" + (": flax.nnx.bridge.ToLinen makes one of an nnx module" if is_nnx else "")
 
 
-def check_network(network: nn.Module, features: jax.ShapeDtypeStruct | Array, num_classes: int) -> int | None:
+def check_network(network: nn.Module, features: Any, num_classes: int) -> int | None:  # noqa: ANN401
     """Refuses a network that a sweep cannot train; nothing is computed.
 
     Args:

@@ -18,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax.core import FrozenDict
 from jax.sharding import Mesh, PartitionSpec
 
@@ -25,10 +26,10 @@ from isjax import _checks
 from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Bool, Float, Int, Key, Real
 from isjax.entropies import conditional_entropy
-from isjax.networks import MLP, Network, as_network
+from isjax.networks import MLP, Network, as_network, check_network
 from isjax.sources import Problem
 from isjax.sufficiency import mutual_information_loss
-from isjax.training import TrainConfig, TrainingOptions, converted, train
+from isjax.training import Optimizer, TrainConfig, TrainingOptions, as_optimizer, converted, train
 
 __all__ = [
     "AXES",
@@ -45,9 +46,9 @@ AXES = ("problem", "network", "batch_size", "learning_rate", "length", "seed", "
 """Axes of the arrays of a ``SweepResult``."""
 
 
-def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...] | None:  # noqa: ANN401  (what a user gives)
-    if hidden is None:
-        return None
+def _as_hidden(hidden: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401  (what a user gives)
+    if hidden == ():  # beside networks
+        return ()
     networks = _checks.as_sequence(hidden, "hidden", such_as="((32,), (64, 64))")
     for widths in networks:
         if not _checks.is_sequence(widths):
@@ -71,6 +72,12 @@ def _as_networks(networks: Any) -> FrozenDict[str, Network] | None:  # noqa: ANN
         if not callable(network):  # modules are
             raise TypeError(f"networks must hold Flax modules, {such_as}, got {network!r} for {name!r}")
     return FrozenDict(networks)
+
+
+def _as_optimizers(optimizer: Any) -> Optimizer | FrozenDict[str, Optimizer]:  # noqa: ANN401
+    if not isinstance(optimizer, Mapping):
+        return as_optimizer(optimizer)
+    return FrozenDict({name: as_optimizer(of_network) for name, of_network in optimizer.items()})
 
 
 def _as_lengths(lengths: Any) -> tuple[int | float, ...]:  # noqa: ANN401
@@ -119,7 +126,8 @@ class SweepSpec(TrainingOptions):
         evenly in the logarithm.
       sampling: Batches that are fixed once, or drawn with replacement in each step.
       schedule: The learning rate decays to zero on a linear or cosine schedule, or stays constant.
-      optimizer: The optimiser, a function of the learning rate that gives an optax transformation.
+      optimizer: The optimiser, a function of the learning rate that gives an optax transformation; or one for each
+        network, by its name.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
       chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
         time and memory, and the results only by rounding.
@@ -137,11 +145,12 @@ class SweepSpec(TrainingOptions):
       (12, ('32', '64,64'))
     """
 
-    hidden: Sequence[Sequence[int]] | None = converted(((32,), (256,), (1024,)), _as_hidden)
+    hidden: Sequence[Sequence[int]] = converted(((32,), (256,), (1024,)), _as_hidden)
     networks: Mapping[str, Network] | None = converted(None, _as_networks)
     lengths: Sequence[Real] = converted((32, 64, 128, 256, 512, 1024, 2048, 4096), _as_lengths)
     batch_sizes: Sequence[int] = converted((32,), _as_batch_sizes)
     learning_rates: Sequence[Real] = converted((0.1,), _as_learning_rates)
+    optimizer: Optimizer | Mapping[str, Optimizer] = converted(optax.sgd, _as_optimizers)
     num_seeds: int = 4
     max_length: int | None = None
     chunk_size: int | None = None
@@ -149,11 +158,16 @@ class SweepSpec(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.networks is not None:
-            if self.hidden not in (None, type(self).hidden):
+            if self.hidden not in ((), type(self).hidden):
                 raise ValueError("give one of hidden and networks: networks replaces hidden")
-            vars(self)["hidden"] = None
-        elif self.hidden is None:
-            vars(self)["hidden"] = type(self).hidden
+            vars(self)["hidden"] = ()
+        elif not self.hidden:
+            raise ValueError("hidden must name at least one value, such as ((32,), (64, 64)), got none")
+        if isinstance(self.optimizer, Mapping) and set(self.optimizer) != set(self.network_names):
+            raise ValueError(
+                f"optimizer must have one for each network, {', '.join(self.network_names)}, "
+                f"got those of {', '.join(map(str, self.optimizer)) or 'none'}"
+            )
         _checks.check_integer(self.num_seeds, "num_seeds")
         if self.num_epochs is not None and math.inf in self.lengths:
             raise ValueError("lengths must be finite for num_epochs, got inf, which has no epochs: give num_steps")
@@ -178,26 +192,32 @@ class SweepSpec(TrainingOptions):
         """The name of each network; the widths of ``hidden``: ``"32"``, ``"256,256"``, or ``"linear"`` without any."""
         if self.networks is not None:
             return tuple(self.networks)
-        return tuple(",".join(map(str, widths)) or "linear" for widths in self.hidden or ())
+        return tuple(",".join(map(str, widths)) or "linear" for widths in self.hidden)
 
     def modules(self, num_classes: int) -> dict[str, nn.Module]:
         """The networks, by their names."""
         if self.networks is not None:
             return {name: as_network(network, num_classes) for name, network in self.networks.items()}
-        return {
-            name: MLP(widths, num_classes) for name, widths in zip(self.network_names, self.hidden or (), strict=True)
-        }
+        return {name: MLP(widths, num_classes) for name, widths in zip(self.network_names, self.hidden, strict=True)}
+
+    def optimizer_of(self, name: str) -> Optimizer:
+        """The optimiser of a network."""
+        return self.optimizer[name] if isinstance(self.optimizer, Mapping) else self.optimizer
 
     def with_one_network(self, i: int) -> "SweepSpec":
         """The grid of the network at a position alone."""
+        name = self.network_names[i]
+        kept: dict[str, Any] = (
+            {"optimizer": {name: self.optimizer[name]}} if isinstance(self.optimizer, Mapping) else {}
+        )
         if self.networks is not None:
-            return dataclasses.replace(self, networks=dict([list(self.networks.items())[i]]))
-        return dataclasses.replace(self, hidden=(self.hidden or ())[i : i + 1])
+            return dataclasses.replace(self, networks={name: self.networks[name]}, **kept)
+        return dataclasses.replace(self, hidden=self.hidden[i : i + 1], **kept)
 
     @property
     def widths(self) -> tuple[int, ...] | None:
         """The common width of the hidden layers of each network; None unless every network has one."""
-        if self.hidden is None:
+        if self.networks is not None:
             return None
         of_networks = [set(widths) for widths in self.hidden]
         return tuple(min(widths) for widths in of_networks) if all(len(w) == 1 for w in of_networks) else None
@@ -220,10 +240,11 @@ class SweepSpec(TrainingOptions):
             max_length=self.longest,
         )
 
-    def train_config(self, batch_size: int) -> TrainConfig:
-        """How the members of one batch size are trained."""
+    def train_config(self, name: str, batch_size: int) -> TrainConfig:
+        """How the members of one network and batch size are trained."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainingOptions)}
-        return TrainConfig(batch_size=batch_size, max_length=self.longest, **shared)
+        options: dict[str, Any] = shared | {"optimizer": self.optimizer_of(name)}
+        return TrainConfig(batch_size=batch_size, max_length=self.longest, **options)
 
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
         """Leaves with their names, and metadata."""
@@ -270,8 +291,6 @@ class SweepResult(NamedTuple):
     """H(Y|X): the risk of the best predictor from X."""
     encoder_bias: Float[Array, "problem"]
     """I(X;Y|U): the least excess risk of any decoder of U."""
-    code_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
-    """I(U;Y|V): what the code V of an encoder-decoder loses of U; zero for other networks."""
     decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
     """What the network has not learned."""
     train_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
@@ -280,6 +299,8 @@ class SweepResult(NamedTuple):
     """Number of steps taken."""
     uniform_risk: Float[Array, "problem"] | None = None
     """log |Y|: the risk of the uniform decoder; None in a result that was not made by ``sweep``."""
+    code_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"] | None = None
+    """I(U;Y|V): what the code V of an encoder-decoder loses of U; zero for other networks, and if None."""
 
     @property
     def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
@@ -289,7 +310,8 @@ class SweepResult(NamedTuple):
     @property
     def excess_risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
         """The risk minus H(Y|X)."""
-        return _along_problems(self.encoder_bias) + self.code_loss + self.decoder_error
+        lost = _along_problems(self.encoder_bias)
+        return (lost if self.code_loss is None else lost + self.code_loss) + self.decoder_error
 
     @property
     def diverged(self) -> Bool[_Values, "problem network batch_size learning_rate length seed"]:
@@ -467,15 +489,15 @@ def _sweep(key: Array, problems: Sequence[Problem], spec: SweepSpec, *, mesh: Me
 def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> SweepResult:
     """The members of all problems that share their programs."""
     programs = [
-        _stack([_sweep_network(key, problems, spec, network, size, mesh) for size in spec.batch_sizes])
-        for network in spec.modules(problems.joint.shape[-1]).values()
+        _stack([_sweep_network(key, problems, spec, name, size, mesh) for size in spec.batch_sizes])
+        for name in spec.network_names
     ]
     loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
     return SweepResult(
-        conditional_entropy(problems.joint),
-        loss,
-        *_stack(programs),
-        jnp.full_like(loss, math.log(problems.joint.shape[-1])),
+        conditional_entropy=conditional_entropy(problems.joint),
+        encoder_bias=loss,
+        uniform_risk=jnp.full_like(loss, math.log(problems.joint.shape[-1])),
+        **_stack(programs)._asdict(),
     )
 
 
@@ -551,9 +573,7 @@ class _Members(NamedTuple):
     steps: Array
 
 
-def _sweep_network(
-    key: Array, problems: Problem, spec: SweepSpec, network: nn.Module, batch_size: int, mesh: Mesh
-) -> _Members:
+def _sweep_network(key: Array, problems: Problem, spec: SweepSpec, name: str, batch_size: int, mesh: Mesh) -> _Members:
     """Members of one network and batch size: (problem, learning rate, length, seed, evaluation).
 
     Those of infinite length draw their samples otherwise, and have a program of their own.
@@ -561,7 +581,7 @@ def _sweep_network(
     infinite = np.array([_is_infinite(length) for length in spec.lengths])
     finite = [length for length, is_infinite in zip(spec.lengths, infinite, strict=True) if not is_infinite]
     parts = [lengths for lengths in (finite, [math.inf] * int(infinite.sum())) if lengths]
-    members = [_sweep_program(key, problems, spec, lengths, network, batch_size, mesh) for lengths in parts]
+    members = [_sweep_program(key, problems, spec, lengths, name, batch_size, mesh) for lengths in parts]
     position = np.argsort(np.argsort(infinite, kind="stable"), kind="stable")
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, 2)[:, :, position], *members)
 
@@ -571,14 +591,18 @@ def _sweep_program(
     problems: Problem,
     spec: SweepSpec,
     lengths: Sequence[Any],
-    network: nn.Module,
+    name: str,
     batch_size: int,
     mesh: Mesh,
 ) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    config, is_infinite = spec.train_config(batch_size), _is_infinite(lengths[0])
+    config, is_infinite = spec.train_config(name, batch_size), _is_infinite(lengths[0])
+    network = spec.modules(problems.joint.shape[-1])[name]
+    check_network(network, problems.features[0], problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds
-    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0].platform, network, problems, spec)
+    size = spec.chunk_size or _best_chunk_size(
+        mesh.devices.flat[0].platform, network, problems, spec, spec.optimizer_of(name)
+    )
     chunks, position = _divide(grid, size, mesh.devices.size)
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
@@ -634,7 +658,9 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
     return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
 
 
-def _best_chunk_size(platform: str, network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
+def _best_chunk_size(
+    platform: str, network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd
+) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
     On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
@@ -642,28 +668,28 @@ def _best_chunk_size(platform: str, network: nn.Module, problems: Problem, spec:
     longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU).
     """
     if platform != "cpu":
-        return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec))
+        return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec, optimizer))
     if isinstance(network, MLP):
         return max(1, min(1024 // max(network.hidden, default=1), 8))
-    return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, spec), 8))
+    return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, optimizer), 8))
 
 
 _ACCELERATOR_BYTES = 2**32
 _CACHED_NUMBERS = 2**14  # weights and the optimiser's numbers, of all members that a core trains at once
 
 
-def _num_numbers(network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
+def _num_numbers(network: nn.Module, problems: Problem, optimizer: Optimizer) -> int:
     """Weights of a network, and the numbers of the optimiser's state."""
 
     def initial(key: Array) -> Any:  # noqa: ANN401
         params = network.init(key, problems.features[0])
-        return params, spec.optimizer(0.1).init(params)
+        return params, optimizer(0.1).init(params)
 
     shapes = jax.eval_shape(initial, jax.eval_shape(jax.random.key, 0))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
-def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec) -> int:
+def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd) -> int:
     """About the memory that a member takes: samples, hidden units, evaluations, and weights with their gradients."""
     num_codes, num_classes = problems.features.shape[1], problems.joint.shape[-1]
     rows = num_codes + 2 * min(max(spec.batch_sizes), num_codes)
@@ -675,7 +701,7 @@ def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec) -> 
         spec.longest * (num_classes + 8)
         + rows * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
         + 3 * spec.num_evals * num_codes * num_classes
-        + 4 * _num_numbers(network, problems, spec)
+        + 4 * _num_numbers(network, problems, optimizer)
     )
     return numbers * problems.features.dtype.itemsize
 

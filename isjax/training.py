@@ -16,7 +16,7 @@ the error of its decoder.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import flax.linen as nn
@@ -37,7 +37,17 @@ from isjax.networks import Network, as_network, check_network
 from isjax.sources import Problem
 from isjax.sufficiency import RiskDecomposition, risk_decomposition
 
-__all__ = ["Converted", "Optimizer", "Trace", "TrainConfig", "TrainingOptions", "check_optimizer", "converted", "train"]
+__all__ = [
+    "Converted",
+    "Optimizer",
+    "Trace",
+    "TrainConfig",
+    "TrainingOptions",
+    "as_optimizer",
+    "check_optimizer",
+    "converted",
+    "train",
+]
 
 _Length = TypeVar("_Length", int, Array)
 
@@ -110,7 +120,15 @@ class _Partial:
         return as_text(functools.partial(self.function, *self.args, **dict(self.keywords)))
 
 
-def _as_optimizer(optimizer: Any) -> Optimizer:  # noqa: ANN401
+def as_optimizer(optimizer: Any) -> Optimizer:  # noqa: ANN401  (what a user gives)
+    """A function of the learning rate, checked; equal partials of one function become equal.
+
+    Examples:
+      >>> import functools, optax, isjax.training
+      >>> momentum = [isjax.training.as_optimizer(functools.partial(optax.sgd, momentum=0.9)) for _ in range(2)]
+      >>> momentum[0] == momentum[1], momentum[0]
+      (True, partial(optax.sgd, momentum=0.9))
+    """
     check_optimizer(optimizer)
     if not isinstance(optimizer, functools.partial):
         return optimizer
@@ -131,7 +149,7 @@ class TrainingOptions:
     num_evals: int = 16
     sampling: Literal["fixed", "replacement"] = "fixed"
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    optimizer: Optimizer = converted(optax.sgd, _as_optimizer)
+    optimizer: Optimizer | Mapping[str, Optimizer] = converted(optax.sgd, as_optimizer)  # a mapping in a sweep alone
 
     def __post_init__(self) -> None:
         _checks.check_integer(self.num_evals, "num_evals")
@@ -298,7 +316,7 @@ def _is_infinite(length: object) -> bool:
 def _as_length(length: Real | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:
     """The length, a Python number where it is concrete, and the bound on it."""
     if not jnp.issubdtype(jnp.result_type(length), jnp.integer):
-        raise TypeError(f"length must be an integer, or math.inf, got {length!r}")
+        raise TypeError(f"length must be an integer, got {length!r}")
     if not _checks.is_concrete(length):
         if max_length is None:
             raise TypeError("length is being traced: give TrainConfig a max_length")
@@ -356,7 +374,7 @@ def _train(
         data, batches = _empirical(problem, samples), _batches(key_batches, problem, samples, config)
         num_steps = _num_steps(samples, config)
     steps = _evaluation_steps(num_steps, config.num_evals)
-    schedule = _SCHEDULES[config.schedule]
+    schedule, optimizer = _SCHEDULES[config.schedule], as_optimizer(config.optimizer)
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
 
     def loss(params: PyTree, batch: _Batch) -> Array:
@@ -366,8 +384,7 @@ def _train(
     def step(prepared: PyTree, t: Array, carry: _Carry) -> _Carry:
         gradient = jax.grad(loss)(carry.params, batches.at(prepared, t))
         progress = t.astype(learning_rate.dtype) / num_steps.astype(learning_rate.dtype)
-        optimizer = config.optimizer(learning_rate * schedule(progress))
-        updates, state = optimizer.update(gradient, carry.state, carry.params)
+        updates, state = optimizer(learning_rate * schedule(progress)).update(gradient, carry.state, carry.params)
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, carry.state)
         return _Carry(optax.apply_updates(carry.params, updates), state)
 
@@ -383,7 +400,7 @@ def _train(
             return carry, _apply(network, carry.params, problem.features)
 
     params = network.init(key_init, problem.features)
-    carry = _Carry(params, config.optimizer(learning_rate).init(params))
+    carry = _Carry(params, optimizer(learning_rate).init(params))
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
     _, (code, log_decoder) = jax.lax.scan(segment, carry, (starts, steps))
     bias = Codes(problem.codes, problem.features.shape[0]).loss(problem.joint)

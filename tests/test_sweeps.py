@@ -70,7 +70,7 @@ def test_derived_risks_are_those_of_their_definitions():
     error[random.random(shape) < 0.2] = np.nan  # a run that diverged
     entropy, bias = np.array([0.3, 0.4]), np.array([0.1, 0.0])
     lost = random.exponential(size=shape)
-    result = isjax.SweepResult(entropy, bias, lost, error, error, np.ones(shape, int))
+    result = isjax.SweepResult(entropy, bias, error, error, np.ones(shape, int), code_loss=lost)
     best = np.empty((2, 3, 2, 2, 5))
     for p in range(2):
         np.testing.assert_allclose(result.excess_risk[p], bias[p] + lost[p] + error[p], rtol=1e-6)

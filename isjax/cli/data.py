@@ -50,6 +50,15 @@ class Reading:
         options = {"missing": self.missing, "weights": self.weights, "na": self.na, "codes": codes, **self.form}
         return columns.read(file, (*inputs, *others), bins=self._bins(), uncut=others, **options)
 
+    def own_codes(self, file: Path, encoders: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Names of the encoders, and by name the expressions among them, such as half=age<40, which are no columns."""
+        if not any("=" in each for each in encoders):
+            return encoders, {}
+        found = columns.names(file, **self.form)
+        own = {each: each.partition("=") for each in encoders if "=" in each and each not in found}
+        names = tuple(own[each][0].strip() if each in own else each for each in encoders)
+        return names, {name.strip(): text for name, _, text in own.values()}
+
     def _bins(self) -> int | dict[str, int] | None:
         if self.bins is None:
             return None
@@ -84,14 +93,6 @@ class Measure:
     json: bool = False
     """Print JSON, and nothing else, on standard output."""
 
-    def _own_codes(self) -> dict[str, tuple[str, str]]:
-        """Name and expression of each encoder that is one, such as half=age<40, and no column."""
-        if not any("=" in each for each in self.spec.encoders):
-            return {}
-        found = columns.names(self.file, **self.reading.form)
-        own = {each: each.partition("=") for each in self.spec.encoders if "=" in each and each not in found}
-        return {each: (name.strip(), text) for each, (name, _, text) in own.items()}
-
     def _other_columns(self) -> list[str]:
         """All columns but the weights."""
         found = columns.names(self.file, **self.reading.form)
@@ -105,9 +106,7 @@ class Measure:
 
         try:
             _checks.check_integer(self.seed, "seed", at_least=0)
-            own = self._own_codes()
-            encoders = tuple(own[each][0] if each in own else each for each in self.spec.encoders)
-            codes = dict(own.values())
+            encoders, codes = self.reading.own_codes(self.file, self.spec.encoders)
             spec = dataclasses.replace(self.spec, encoders=encoders)
             spec = spec if spec.inputs else spec.with_inputs(self._other_columns())
             others = (spec.target, *(each for each in encoders if each not in codes))

@@ -71,14 +71,14 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
     @registry.primitive_rule
     def widths(type_info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
         """Networks, each as the widths of its hidden layers separated by commas: ``--hidden 32 256,256``."""
-        if type_info.type != Sequence[Sequence[int]] | None:
+        if type_info.type != Sequence[Sequence[int]]:
             return None
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs="*",
             metavar="WIDTH[,WIDTH…]",
             instance_from_str=lambda words: tuple(tuple(int(width) for width in word.split(",")) for word in words),
-            is_instance=lambda instance: instance is None or isinstance(instance, tuple),
-            str_from_instance=lambda instance: [",".join(map(str, widths)) for widths in instance or ()],
+            is_instance=lambda instance: isinstance(instance, tuple),
+            str_from_instance=lambda instance: [",".join(map(str, widths)) for widths in instance],
         )
 
     @registry.primitive_rule
@@ -92,7 +92,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
                 is_instance=lambda instance: instance is None or isinstance(instance, Mapping),
                 str_from_instance=lambda instance: list(instance or ()),
             )
-        if get_origin(type_info.type) is Callable:  # an Optimizer, the only function among the options
+        if any(get_origin(kind) is Callable for kind in get_args(type_info.type)):  # the optimiser
             return tyro.constructors.PrimitiveConstructorSpec(
                 nargs=1,
                 metavar="{" + ",".join(OPTIMIZERS) + "}",
@@ -120,7 +120,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         read = (lambda word: int(word) if word.isdecimal() else float(word)) if kind is float else kind
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar={str: "STR"}.get(kind, kind.__name__.upper()),
+            metavar="STR" if kind is str else kind.__name__.upper(),
             instance_from_str=lambda words: None if is_optional and words[0] == "None" else read(words[0]),
             is_instance=lambda instance: instance is None or isinstance(instance, tuple(kinds)),
             str_from_instance=lambda instance: [str(instance)],

@@ -1,18 +1,21 @@
-"""The controlled sources of ``isjax sweep``: a subcommand each, with its own options."""
+"""The sources of ``isjax sweep``, controlled ones and files: a subcommand each, with its own options."""
 
 import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
 import tyro
 
 from isjax._typing import Array, Key
-from isjax.sources import Source, digital_source, invariant_source, robust_source, sparse_source
+from isjax.cli.data import Reading
+from isjax.data import problems
+from isjax.sources import Problem, Source, digital_source, invariant_source, robust_source, sparse_source
 
-__all__ = ["Digital", "Invariant", "Robust", "SourceFamily", "Sources", "Sparse"]
+__all__ = ["Digital", "File", "Invariant", "Robust", "SourceFamily", "Sources", "Sparse"]
 
 _Model = tuple[str, int, Callable[..., Source]]
 """A source without its classes and discrimination: its name, a number that its key depends on, and how to build it."""
@@ -93,9 +96,35 @@ class Digital(SourceFamily):
             yield f"digital {self.grid}×{self.grid} K={k}", k, partial(digital_source, grid=self.grid, num_cells=k)
 
 
+@dataclasses.dataclass(frozen=True)
+class File:
+    """The rows of a file: their empirical distribution is taken as the truth.
+
+    Give the encoders as columns, or as codes such as half=age<40.
+    """
+
+    file: Path
+    """A table: CSV, TSV, other text, Parquet, Arrow or Feather."""
+    target: str
+    """Column of the target Y."""
+    inputs: tuple[str, ...]
+    """Columns whose joint is the input X."""
+    reading: Annotated[Reading, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Reading)
+    """How the file is read."""
+
+    def problems(self, encoders: tuple[str, ...]) -> dict[tuple[str, str], Problem]:
+        """The problem of X itself, and those of its codes, by source and encoder."""
+        names, codes = self.reading.own_codes(self.file, encoders)
+        others = (self.target, *(name for name in names if name not in codes))
+        table = self.reading.read(self.file, self.inputs, others, codes)
+        made = problems(table, target=self.target, inputs=self.inputs, encoders=names)
+        return {(self.file.stem, name): problem for name, problem in made.items()}
+
+
 Sources = (
     Annotated[Sparse, tyro.conf.subcommand("sparse")]
     | Annotated[Invariant, tyro.conf.subcommand("invariant")]
     | Annotated[Robust, tyro.conf.subcommand("robust")]
     | Annotated[Digital, tyro.conf.subcommand("digital")]
+    | Annotated[File, tyro.conf.subcommand("file")]
 )

@@ -9,14 +9,15 @@ import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import tyro
 from rich.console import Console
 
+from isjax import _checks
 from isjax.cli.common import CommandFailed, CommandLineError, check_file_name, check_writable, devices, keep_programs
-from isjax.cli.sources import Sources, Sparse
+from isjax.cli.sources import File, Sources, Sparse
 from isjax.sources import Problem
 from isjax.sweeps import SweepSpec
 
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
     from isjax.study.runner import Executor
 
-__all__ = ["DEFAULT_SPEC", "Encoder", "Plot", "Show", "Sweep"]
+__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep"]
 
 _logger = logging.getLogger(__name__)
 
 DEFAULT_SPEC = SweepSpec(num_steps=2000)
 """The grid of the default study."""
 
-Encoder = Literal["identity", "sufficient", "biased"]
+_ENCODERS = ("identity", "sufficient", "biased")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Sweep:
     """Number of classes of the target."""
     discriminations: tuple[float, ...] = (0.5, 0.8)
     """How well the sufficient code determines the class, from 0 (not at all) to 1; one source for each."""
-    encoders: tuple[Encoder, ...] = ("identity", "sufficient", "biased")
-    """The encoders of X that the networks learn from."""
+    encoders: tuple[str, ...] = _ENCODERS
+    """The encoders of X that the networks learn from; columns or codes of a file."""
     seed: int = 0
     """Seed of the sources and of the training."""
     output: Path = Path()
@@ -76,6 +77,11 @@ class Sweep:
     def problems(self) -> dict[tuple[str, str], Problem]:
         """The problems of the study, by source and encoder."""
         check_file_name(self.name)
+        if isinstance(self.source, File):
+            return self.source.problems(() if self.encoders == _ENCODERS else self.encoders)
+        for encoder in self.encoders:
+            _checks.check_one_of(encoder, "encoders", _ENCODERS)
+        encoders: list[Any] = list(self.encoders)
         options = {"discriminations": self.discriminations, "encoders": self.encoders, **vars(self.source)}
         for name, values in options.items():
             if values == ():
@@ -83,7 +89,7 @@ class Sweep:
         drawn = self.source.sources(
             jax.random.key(self.seed), num_classes=self.num_classes, discriminations=self.discriminations
         )
-        return {(name, encoder): source.problem(encoder) for name, source in drawn for encoder in self.encoders}
+        return {(name, encoder): source.problem(encoder) for name, source in drawn for encoder in encoders}
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
@@ -96,7 +102,7 @@ class Sweep:
             keep_programs()
         try:
             problems = self.problems()
-        except (TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         check_writable(self.output)
         data = self.output / f"{self.name}.nc"

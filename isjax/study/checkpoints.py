@@ -108,9 +108,9 @@ def digest_of_computation(spec: SweepSpec, problem: Problem) -> str | None:
     for name, network in spec.modules(problem.joint.shape[-1]).items():
         check_network(network, features, problem.joint.shape[-1])
 
-        def compute(key: Array, features: Array, rate: Array, network: nn.Module = network) -> Any:  # noqa: ANN401
+        def compute(key: Array, features: Array, rate: Array, network: nn.Module = network, name: str = name) -> Any:  # noqa: ANN401
             params = network.init(key, features)
-            optimizer = spec.optimizer(rate)
+            optimizer = spec.optimizer_of(name)(rate)
             return network.apply(params, features), optimizer.update(params, optimizer.init(params), params)
 
         traced = jax.make_jaxpr(compute)(jax.random.key(0), features, rate)

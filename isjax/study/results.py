@@ -99,7 +99,10 @@ def to_dataset(
     return xr.Dataset(
         {
             "excess_risk": in_nats(result.excess_risk, "cross-entropy risk minus H(Y|X)"),
-            "code_loss": in_nats(result.code_loss, "I(U;Y|V), what the network's own code V loses"),
+            "code_loss": in_nats(
+                np.zeros_like(result.decoder_error) if result.code_loss is None else result.code_loss,
+                "I(U;Y|V), what the network's own code V loses",
+            ),
             "decoder_error": in_nats(result.decoder_error, "excess risk minus what encoder and code lose"),
             "train_loss": in_nats(result.train_loss, "cross-entropy on the training data"),
             "last_excess_risk": in_nats(result.last_excess_risk, "excess risk after the last step", of_best),
@@ -164,7 +167,8 @@ def describe_spec(spec: SweepSpec) -> dict[str, Any]:
     fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     networks = None if spec.networks is None else {name: as_text(module) for name, module in spec.networks.items()}
     lengths = ["inf" if math.isinf(length) else length for length in spec.lengths]
-    return fields | {"networks": networks, "lengths": lengths, "optimizer": as_text(spec.optimizer)}
+    optimizer = as_text(spec.optimizer)
+    return fields | {"networks": networks, "lengths": lengths, "optimizer": optimizer}
 
 
 def check_path(path: object, name: str) -> None:

@@ -1,6 +1,5 @@
 """What is refused by the sources, the networks, training and sweeps, and in which words."""
 
-import dataclasses
 import json
 
 import flax.linen as nn
@@ -12,6 +11,7 @@ import pytest
 import isjax
 from isjax import sweeps
 from isjax.study import results, runner
+from isjax.study.results import describe_spec
 from tests.helpers import refused
 
 SPARSE = {"num_inputs": 4, "num_relevant": 2, "num_classes": 4, "discrimination": 0.8}
@@ -186,7 +186,7 @@ def test_specs_of_arrays():
         lengths=(4, 5), learning_rates=(1.0, 2.0), hidden=((8,),), batch_sizes=(3,), num_steps=20
     )
     assert given == expected
-    assert json.dumps(dataclasses.asdict(given)) == json.dumps(dataclasses.asdict(expected))
+    assert json.dumps(describe_spec(given)) == json.dumps(describe_spec(expected))
 
 
 def test_networks():
