@@ -41,17 +41,17 @@ def source(num_classes=2):
 
 
 NETWORKS = {
-    "residual": Residual(2),
-    "mlp": isjax.MLP((8,), 2),
-    **{
-        f"{how} {k}": isjax.EncoderDecoder((8,), k, 2, quantisation=how) for how in ("soft", "hard") for k in (2, 4, 16)
-    },
+    "residual": Residual(4),
+    "mlp": isjax.MLP((8,), 4),
+    "soft 2": isjax.EncoderDecoder((8,), 2, 4),
+    "soft 16": isjax.EncoderDecoder((8,), 16, 4, decoder_hidden=(4,)),
+    "hard 4": isjax.EncoderDecoder((8,), 4, 4, quantisation="hard"),
 }
 SPEC = isjax.SweepSpec(
     networks=NETWORKS,
     optimizer={name: MOMENTUM if name == "mlp" else optax.adam for name in NETWORKS},
     learning_rates=(0.02,),
-    lengths=(16, math.inf, 256),
+    lengths=(16, math.inf),
     num_seeds=2,
     num_steps=120,
     num_evals=3,
@@ -60,7 +60,7 @@ SPEC = isjax.SweepSpec(
 
 @functools.cache
 def swept():
-    problems = [source().problem("identity"), source().problem("biased")]
+    problems = [source(4).problem("biased")]
     return problems, jax.device_get(isjax.sweep(KEY, problems, SPEC))
 
 
@@ -74,7 +74,7 @@ def test_no_part_is_negative_and_a_code_loses_no_less_than_the_best_of_as_many_c
         joint_uy = isjax.pushforward(problem.joint, problem.codes, num_codes=len(problem.features))
         for n, network in enumerate(NETWORKS.values()):
             if isinstance(network, isjax.EncoderDecoder):
-                least = isjax.optimal_quantizer(joint_uy, num_codes=network.num_codes).loss
+                least = isjax.kl_means_quantizer(KEY, joint_uy, num_codes=network.num_codes).loss
                 assert result.code_loss[p, n].min() >= least - 1e-6
 
 
@@ -82,8 +82,8 @@ def test_no_part_is_negative_and_a_code_loses_no_less_than_the_best_of_as_many_c
 def test_the_parts_add_up_to_the_exact_risk_of_the_trained_network(name):
     """In double precision, by the definition of the risk, for the member that the sweep trained."""
     problems, result = swept()
-    p, n, config = 1, list(NETWORKS).index(name), SPEC.train_config(name, 32)
-    for i, length in enumerate(SPEC.lengths[:2]):
+    p, n, config = 0, list(NETWORKS).index(name), SPEC.train_config(name, 32)
+    for i, length in enumerate(SPEC.lengths):
         key = jax.random.fold_in(KEY, 1)
         trace = isjax.train(key, problems[p], length, 0.02, network=NETWORKS[name], config=config)
         joint, log_decoder = np.asarray(problems[p].joint, float), np.asarray(trace.log_decoder, float)
@@ -146,7 +146,7 @@ def test_fresh_samples_are_those_of_the_distribution_and_new_at_every_step():
     assert float(error.max()) < 0.02
 
 
-@pytest.mark.parametrize("order", [(2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("order", [(2, 0, 1)])
 def test_the_order_of_lengths_and_networks_is_that_of_the_spec(order):
     lengths, names = [(16, math.inf, 256)[i] for i in order], [("a", "b", "c")[i] for i in order]
     networks = {name: isjax.MLP((w,), 2) for name, w in zip(names, [3, 4, 5], strict=True)}

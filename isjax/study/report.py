@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -56,7 +57,7 @@ def print_study(study: xr.Dataset, console: Console) -> None:
         console.print(f"\ncompiling took {seconds['compile']:.1f} s, training {seconds['run']:.1f} s", highlight=False)
 
 
-def _length(length: float) -> str:
+def _length(length: Any) -> str:  # noqa: ANN401
     return "∞" if np.isinf(length) else f"{int(length)}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import h5netcdf
 import jax
 import numpy as np
+import optax
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
@@ -157,18 +158,23 @@ def to_dataset(
 def describe_spec(spec: SweepSpec) -> dict[str, Any]:
     """The fields of a spec as JSON takes them: modules and functions as text, infinity as ``"inf"``.
 
+    ``networks`` and ``optimizer`` are absent where they are not given, so that the spec can be made of the others.
+
     Examples:
       >>> import isjax, math, isjax.study.results
       >>> spec = isjax.SweepSpec(networks={"narrow": isjax.MLP32}, lengths=(32, math.inf), num_steps=20)
       >>> described = isjax.study.results.describe_spec(spec)
-      >>> described["networks"], described["lengths"], described["optimizer"]
-      ({'narrow': 'isjax.MLP32'}, [32, 'inf'], 'optax.sgd')
+      >>> described["networks"], described["lengths"], "optimizer" in described
+      ({'narrow': 'isjax.MLP32'}, [32, 'inf'], False)
     """
     fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    networks = None if spec.networks is None else {name: as_text(module) for name, module in spec.networks.items()}
-    lengths = ["inf" if math.isinf(length) else length for length in spec.lengths]
-    optimizer = as_text(spec.optimizer)
-    return fields | {"networks": networks, "lengths": lengths, "optimizer": optimizer}
+    fields["lengths"] = ["inf" if math.isinf(length) else length for length in spec.lengths]
+    networks, optimizer = fields.pop("networks"), fields.pop("optimizer")
+    if networks is not None:
+        fields["networks"] = {name: as_text(network) for name, network in networks.items()}
+    if optimizer is not optax.sgd:
+        fields["optimizer"] = as_text(optimizer)
+    return fields
 
 
 def check_path(path: object, name: str) -> None:
