@@ -137,8 +137,12 @@ class EncoderDecoder(nn.Module):
     def __call__(self, inputs: Float[Array, "*n d"]) -> Decoded:
         """The code of each input, shape ``[..., v]``, and the logits of each code, shape ``[v, y]``."""
         soft = nn.softmax(MLP(self.hidden, self.num_codes, self.activation, name="encoder")(inputs))
-        decoder = MLP(self.decoder_hidden, self.num_classes, self.activation, name="decoder")
-        logits = decoder(jnp.eye(self.num_codes, dtype=inputs.dtype))
+        if self.decoder_hidden:
+            decoder = MLP(self.decoder_hidden, self.num_classes, self.activation, name="decoder")
+            logits = decoder(jnp.eye(self.num_codes, dtype=inputs.dtype))
+        else:
+            shape = self.num_codes, self.num_classes
+            logits = self.param("decoder", nn.initializers.lecun_normal(), shape, inputs.dtype)
         if self.quantisation == "soft":
             return Decoded(soft, logits)
         hard = jax.nn.one_hot(jnp.argmax(soft, axis=-1), self.num_codes, dtype=inputs.dtype)

@@ -675,7 +675,7 @@ def _best_chunk_size(
 
 
 _ACCELERATOR_BYTES = 2**32
-_CACHED_NUMBERS = 2**14  # weights and the optimiser's numbers, of all members that a core trains at once
+_CACHED_NUMBERS = 2**15  # weights and the optimiser's numbers, of all members that a core trains at once
 
 
 def _num_numbers(network: nn.Module, problems: Problem, optimizer: Optimizer) -> int:

@@ -350,6 +350,7 @@ class _Batch(NamedTuple):
 
 
 _STEPS_PER_DRAW = 64
+_FUSED = 512  # numbers of a small product, which takes less time as a fused sum: a step of 16 codes 9.1 µs, not 10.0
 _ROUNDING = 1e-3  # by which rows of a code may miss a sum of one
 
 
@@ -445,6 +446,8 @@ def _pushed(rows: Array | None, weights: Array) -> Array:
     """Weights of (v, y), if there is a code v of the rows."""
     if rows is None:
         return weights
+    if rows.shape[-1] * weights.shape[-1] <= _FUSED:
+        return jnp.sum(rows[..., :, :, None] * weights[..., :, None, :], axis=-3)
     return jnp.einsum("...nv,...ny->...vy", rows, weights)
 
 
