@@ -8,6 +8,7 @@ isjax includes drawing the data and the initial weights of each member, and eval
 """
 
 import argparse
+import functools
 import importlib.util
 import itertools
 import os
@@ -41,9 +42,9 @@ def samples(problem, num):
     return np.asarray(problem.features[problem.codes[x]]), np.asarray(y)
 
 
-def of_isjax(problem, width, size, num_steps, num_seeds=NUM_SEEDS, chunk_size=None):
+def of_isjax(problem, width, size, num_steps, num_seeds=NUM_SEEDS, chunk_size=None, **networks):
     spec = isjax.SweepSpec(
-        hidden=((width,),),
+        **(networks or {"hidden": ((width,),)}),
         lengths=LENGTHS,
         batch_sizes=(size,),
         num_seeds=num_seeds,
@@ -105,24 +106,66 @@ def _wait(torch):
         torch.cuda.synchronize()
 
 
-def of_torch(problem, width, size, num_steps):
-    """One model after another, an optimizer each."""
+def of_torch(problem, width, size, num_steps, optimizer="SGD", num_codes=None):
+    """One model after another, an optimizer each; with a code, rows r(v|x) and a table of logits of y for each v."""
     torch, features, classes = _torch_data(problem)
     num_steps = max(num_steps // 10, 50)
 
     def run():
+        num_outputs = num_codes or NUM_CLASSES
         model = torch.nn.Sequential(
-            torch.nn.Linear(features.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, NUM_CLASSES)
+            torch.nn.Linear(features.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, num_outputs)
         )
-        optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+        parameters = list(model.parameters())
+        if num_codes:
+            decoder = torch.randn(num_codes, NUM_CLASSES, requires_grad=True)
+            parameters.append(decoder)
+        updates = getattr(torch.optim, optimizer)(parameters, lr=RATE)
         for _ in range(num_steps):
             index = torch.randint(0, len(features), (size,))
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(features[index]), classes[index]).backward()
-            optimizer.step()
+            updates.zero_grad()
+            output, of_batch = model(features[index]), classes[index]
+            if num_codes:
+                log_decoder = torch.log_softmax(decoder, dim=1).T[of_batch]
+                (-(torch.softmax(output, dim=1) * log_decoder).sum(dim=1).mean()).backward()
+            else:
+                torch.nn.functional.cross_entropy(output, of_batch).backward()
+            updates.step()
         _wait(torch)
 
     return run, num_steps
+
+
+def networks_in_turns(width, num_steps, num_rounds):
+    """A row for each network and optimiser through X itself in batches of 32, and one for each in PyTorch."""
+    problem, size, num_codes = problem_of("identity"), 32, 16
+    code = isjax.EncoderDecoder((width,), num_codes, NUM_CLASSES)
+    contenders = {
+        "MLP, SGD": ({"networks": {"mlp": isjax.MLP((width,), NUM_CLASSES)}}, {}),
+        "MLP, momentum": (
+            {"hidden": ((width,),), "optimizer": functools.partial(optax.sgd, momentum=0.9)},
+            {},
+        ),
+        "MLP, Adam": ({"hidden": ((width,),), "optimizer": optax.adam}, {"optimizer": "Adam"}),
+        "encoder-decoder, 16 codes, SGD": ({"networks": {"code": code}}, {"num_codes": num_codes}),
+        "encoder-decoder, 16 codes, Adam": (
+            {"networks": {"code": code}, "optimizer": optax.adam},
+            {"num_codes": num_codes, "optimizer": "Adam"},
+        ),
+    }
+    ready = {}
+    for name, (ours, theirs) in contenders.items():
+        ready["isjax", name] = of_isjax(problem, width, size, num_steps, **ours)
+        if importlib.util.find_spec("torch"):
+            ready["PyTorch, one by one", name] = of_torch(problem, width, size, num_steps, **theirs)
+    seconds = in_turns({name: run for name, (run, _) in ready.items()}, num_rounds)
+    step = {name: seconds[name].median / steps for name, (_, steps) in ready.items()}
+    for tool, name in ready:
+        over = {
+            "over_sgd": step[tool, name] / step[tool, "MLP, SGD"],
+            "over_isjax": step[tool, name] / step["isjax", name],
+        }
+        yield {"tool": tool, "network": name, "width": width, "step_us": step[tool, name] * 1e6} | over
 
 
 def of_torch_func(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
@@ -281,6 +324,11 @@ def main(arguments):
     columns = {name: COLUMNS[name] for name in ("", "width", "µs a step")} | {"÷ smallest": ("over_least", ".3f")}
     of_sizes = (sizes_in_turns(width, options.sizes, n, 3 * options.rounds) for width, n in num_steps.items())
     sizes = print_table(itertools.chain.from_iterable(of_sizes), columns)
-    write_figures(options.output, about, rows=rows, sizes=sizes)
+    print("\nX itself, batch 32: networks and optimisers in turns")
+    columns = {"": ("tool", ""), "width": ("width", "d"), "µs a step": ("step_us", ".2f")}
+    columns |= {"÷ MLP, SGD": ("over_sgd", ".2f"), "÷ isjax": ("over_isjax", ".1f")}
+    of_networks = (networks_in_turns(width, n, options.rounds) for width, n in num_steps.items())
+    networks = print_table(itertools.chain.from_iterable(of_networks), columns)
+    write_figures(options.output, about, rows=rows, sizes=sizes, networks=networks)
     save_figure(options.output, lambda axes: draw(rows, peak, axes), panels=1 + len(options.sizes), share_y=True)
     return 0
