@@ -722,15 +722,15 @@ def information(joint: Array, mixture: Array, score: Score = LOG) -> Array:
     return _information(score, joint, mixture)
 
 
-def _parts(p: Array, q: Array) -> tuple[Array, Array, Array]:
+def parts_of_mixture(p: Array, q: Array, difference: Array | None = None) -> tuple[Array, Array, Array]:
     """Rows p of a mixture q, the mixture, and their difference, as ``information_terms`` has them."""
     p, q = jnp.broadcast_arrays(p, q)
     empty = q == 0
-    return jnp.where(empty, 0, p), q, jnp.where(empty, 0, p - q)
+    return jnp.where(empty, 0, p), q, jnp.where(empty, 0, p - q if difference is None else difference)
 
 
 def _mean_divergence(score: Score, joint: Array, mixture: Array) -> Array:
-    divergences = score.divergence(*_parts(rows_or_zero(joint), mixture))
+    divergences = score.divergence(*parts_of_mixture(rows_or_zero(joint), mixture))
     return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
 
 
@@ -741,7 +741,7 @@ _information = jax.custom_jvp(_mean_divergence)
 def _information_jvp(primals: tuple[Score, Array, Array], tangents: tuple[Score, Array, Array]) -> tuple[Array, Array]:
     (score, joint, mixture), (dscore, djoint, _) = primals, tangents
     value, of_score = jax.jvp(lambda score: _mean_divergence(score, joint, mixture), (score,), (dscore,))
-    slope = _zero_where_empty(joint, score.regret(*_parts(rows_or_zero(joint), mixture)))
+    slope = _zero_where_empty(joint, score.regret(*parts_of_mixture(rows_or_zero(joint), mixture)))
     return value, of_score + jnp.sum(slope * djoint, axis=(-2, -1))
 
 
@@ -775,7 +775,7 @@ def _information_through_jvp(
 
 def _each_pair(joint: Array, mixtures: Array) -> tuple[Array, Array, Array]:
     """Rows p(· | x), mixtures and their differences, broadcast to ``[..., x, u, y]``."""
-    return _parts(rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :])
+    return parts_of_mixture(rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :])
 
 
 def decoder_error(joint: Array, log_q: Array, score: Score = LOG) -> Array:
