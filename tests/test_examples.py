@@ -228,6 +228,24 @@ def test_squared_error_is_bounded_by_the_loss_of_information_but_does_not_bound_
     assert found["null, largest price"] < 1e-9
 
 
+def test_planning_with_codes_that_lose_no_information_loses_no_value(figure, capsys):
+    """Nor do KL-means of as many codes as positions; the value that others lose is below Pinsker's bound."""
+    found = load("state_abstraction").main(figure, nums_codes=(2, 9), num_random=6, side=3, num_weathers=3)
+    assert found["null, the position: loss"] < 1e-9
+    assert abs(found["null, the position: value lost"]) < 1e-5
+    (loss, worst, mean, bound, by_loss), *_ = found["reward and next code"][::-1]  # of nine codes
+    assert loss < 1e-6
+    assert abs(worst) < 1e-5
+    for name in ("random", "reward alone", "reward and next code"):
+        loss, worst, mean, bound, by_loss = found[name].T
+        assert (mean <= worst + 1e-6).all()
+        assert (worst <= bound + 1e-5).all()
+        assert (bound <= by_loss + 1e-4).all()
+    assert found["random"][:, 2].min() > 0.1
+    assert 0.01 < found["largest share of the bound by I(S;Y|U,A)"] < found["largest share of Pinsker's bound"] <= 1
+    assert f"{found['best value, mean over states']:.3g}" in capsys.readouterr().out
+
+
 def test_a_network_trained_on_the_measures_attains_the_information_bottleneck(figure):
     """Never below the curve's objective, and near it; with a shuffled Y the code carries no information."""
     found = load("compose").main(figure, num_inputs=4, num_betas=3, num_codes=4, num_steps=300, num_encoders=8)
