@@ -484,7 +484,8 @@ divergence_from_log.defjvps(_divergence_from_log_joint, _divergence_from_log_log
 class Score:
     """Formulas of a proper scoring rule, over the last axis."""
 
-    # JAX takes the structures of two classes for equal if their static fields are, so each has its name for one.
+    # JAX compares structures without leaves by their static fields and not by their class. Without the name, a program
+    # of one rule could be taken for that of another.
     name: str = dataclasses.field(default="", metadata={"static": True})
 
     num_classes = None  # how many symbols Y has, where the rule says so

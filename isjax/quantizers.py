@@ -93,9 +93,9 @@ def optimal_quantizer(joint: Joint, *, num_codes: int, rule: ScoringRule = log_s
     num_classes = joint.shape[-1]
     score = _checks.as_score(rule, num_classes, f"Y has {num_classes} symbols in joint of shape {joint.shape}")
     if num_classes > 2 and not isinstance(score, SquaredError):
+        other = "use kl_means_quantizer" if rule.name == log_score.name else f"rule {rule.name!r} is no squared_error"
         raise ValueError(
-            f"joint has {num_classes} classes in shape {joint.shape}, but the optimum is known for two: "
-            "use kl_means_quantizer"
+            f"joint has {num_classes} classes in shape {joint.shape}, but the optimum is known for two: {other}"
         )
     return _optimal_quantizer(joint, score, num_codes=num_codes)
 
