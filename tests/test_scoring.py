@@ -120,6 +120,23 @@ def test_small_entropies_are_accurate_in_float32():
     np.testing.assert_allclose([rule.entropy(p) for rule in rules], [2e-9, 1e-9, 1e-9, 4e-9], rtol=1e-6)
 
 
+@rules
+def test_entropies_and_divergences_of_100_000_pairs_with_zeros_are_finite_with_their_gradients(name):
+    """Down to masses of 1e-37; the logarithmic divergence is infinite where q is zero and p is not."""
+    rng, rule = np.random.default_rng(9), rule_of(name, "float32")
+    p, q = (masses(rng, (100_000, 4), np.float32) for _ in range(2))
+    entropies, slope = jax.jit(jax.vmap(jax.value_and_grad(rule.entropy)))(p)
+    divergences, slopes = jax.jit(jax.vmap(jax.value_and_grad(rule.divergence, (0, 1))))(p, q)
+    finite = np.isfinite(divergences)
+    np.testing.assert_array_equal(~finite, ((p > 0) & (q == 0)).any(1) if name == "log" else False)
+    assert np.isfinite(entropies).all()
+    assert min(np.min(entropies), np.min(divergences)) >= 0
+    for each in (slope, *slopes):
+        assert np.isfinite(np.asarray(each)[finite]).all()
+    assert not np.asarray(slope)[p == 0].any()
+    assert not np.asarray(slopes[0])[p == 0].any()
+
+
 # --- what an encoder loses ----------------------------------------------------------------------------------------
 
 
@@ -132,6 +149,20 @@ def test_loss_is_the_mean_divergence_of_posteriors(name, joint, encoder, dtype):
     assert found.dtype == dtype
     assert found >= 0
     np.testing.assert_allclose(found, oracle.loss(name, joint, encoder, 2), **tolerance(dtype))
+
+
+@pytest.mark.parametrize("name", STRICT)
+@pytest.mark.parametrize("scale", [1e-1, 1e-3, 1e-5])
+def test_small_losses_are_accurate_in_float32(name, scale):
+    """Posteriors of a code that differ by a relative perturbation, whose square is what is lost."""
+    rng, codes = np.random.default_rng(10), np.arange(64) // 8
+    rows = rng.dirichlet(np.ones(4), 8)[codes] * (1 + scale * rng.uniform(-1, 1, (64, 4)))
+    joint = (rng.dirichlet(np.ones(64))[:, None] * rows / rows.sum(1, keepdims=True)).astype(np.float32)
+    found = float(isjax.scored_loss(joint, codes, rule_of(name, "float32")))
+    with jax.enable_x64(True):
+        exact = float(isjax.scored_loss(joint.astype(np.float64), codes, rule_of(name, "float32")))
+    assert 1e-2 * scale**2 < exact < scale**2
+    assert abs(found - exact) <= 1e-5 * exact + 1.2e-7 * math.sqrt(exact)
 
 
 @theorem(joint=joints(), encoder=encoders())
