@@ -42,15 +42,13 @@ class ScoringRule:
     A rule is a pytree, so that it may be an argument of a jitted function, and hashable, so that it may be a static
     one.
 
-    ===================  ===========================  ==========================  ====================================
-    rule                 S(q, y)                      G(p)                        D(p, q)
-    ===================  ===========================  ==========================  ====================================
-    ``log_score``        −log q(y)                    H(p), Shannon's entropy     D(p ‖ q), the relative entropy
-    ``brier_score``      Σ_z (q(z) − 1{z = y})²       1 − Σ p²                    Σ (p − q)²
-    ``spherical_score``  1 − q(y)/‖q‖                 1 − ‖p‖                     ‖p‖ (1 − cos θ), θ from p to q
-    ``zero_one_score``   1{y ≠ argmax q}              1 − max p                   max p − p(argmax q)
-    ``squared_error``    (v(y) − E_q v)²              Var_p(v)                    (E_p v − E_q v)²
-    ===================  ===========================  ==========================  ====================================
+    | rule                | S(q, y)                | G(p)                      | D(p, q)                         |
+    |---------------------|------------------------|---------------------------|---------------------------------|
+    | ``log_score``       | −log q(y)              | H(p), Shannon's entropy   | D(p ‖ q), the relative entropy  |
+    | ``brier_score``     | Σ_z (q(z) − 1{z = y})² | 1 − Σ p²                  | Σ (p − q)²                      |
+    | ``spherical_score`` | 1 − q(y)/‖q‖           | 1 − ‖p‖                   | ‖p‖ (1 − cos θ), θ from p to q  |
+    | ``zero_one_score``  | 1{y ≠ argmax q}        | 1 − max p                 | max p − p(argmax q)             |
+    | ``squared_error``   | (v(y) − E_q v)²        | Var_p(v)                  | (E_p v − E_q v)²                |
 
     The first three are *strictly* proper: D(p, q) = 0 only if p = q. The fourth is strict in the best guess alone, the
     fifth in the mean.
@@ -110,10 +108,10 @@ class ScoringRule:
           >>> [float(rule.divergence(p, q)) for rule in (isjax.brier_score, isjax.zero_one_score)]
           [0.5, 0.5]
         """
-        p_given, q_given = p, q
-        p, q = (_checks.as_probabilities(values, name, axes="y", over=0) for values, name in ((p, "p"), (q, "q")))
+        given = {"p": p, "q": q}
+        p, q = (_checks.as_probabilities(values, name, axes="y", over=0) for name, values in given.items())
         _checks.check_same_alphabet(p, q, -1)
-        for values, name in ((p_given, "p"), (q_given, "q")):
+        for name, values in given.items():
             _checks.check_masses(values, name, (-1,))
         score = _checks.as_score(self, p.shape[-1], f"Y has {p.shape[-1]} symbols in p of shape {p.shape}")
         return _divergence(score, p, q)
