@@ -38,10 +38,10 @@ def bells(num_means, spreads):
 def prices_of(key, joint, nums_codes, betas):
     """Information loss in nats and excess squared error, [encoder, 2], for each family of encoders."""
     key_means, key_curve = jax.random.split(key)
-    informed = [isjax.kl_means_quantizer(key_means, joint, num_codes=k, num_restarts=16).codes for k in nums_codes]
+    informed = isjax.quantizers_up_to(key_means, joint, num_codes=max(nums_codes)).codes[np.subtract(nums_codes, 1)]
     cells = [isjax.optimal_quantizer(joint, num_codes=k, rule=SQUARED_ERROR).codes for k in nums_codes]
     curve = isjax.bottleneck_curve(key_curve, joint, betas, num_codes=max(nums_codes), num_restarts=2)
-    families = {"KL-means": jnp.stack(informed), "cells of the mean": jnp.stack(cells), "bottleneck": curve.encoder}
+    families = {"KL-means": informed, "cells of the mean": jnp.stack(cells), "bottleneck": curve.encoder}
 
     def prices(encoder):
         return jnp.stack([isjax.scored_loss(joint, encoder, rule) for rule in (isjax.log_score, SQUARED_ERROR)])
