@@ -166,12 +166,26 @@ CALLS = {
     "mutual_information_loss, rows": case(isjax.mutual_information_loss, lambda seed: (joint(seed), rows(seed))),
     "is_sufficient": case(isjax.is_sufficient, joint_and_codes),
     "layerwise_loss": case(isjax.layerwise_loss, chain),
+    "drift_bound": case(isjax.drift_bound, lambda seed: (distribution(seed, NUM_INPUTS),), num_classes=NUM_CLASSES),
     "functional_representation": case(
         isjax.functional_representation, lambda seed: (distribution(seed, NUM_CODES, NUM_CLASSES),)
     ),
     "risk_decomposition": case(
         isjax.risk_decomposition,
         lambda seed: (joint(seed), jnp.log(distribution(seed, NUM_CODES, NUM_CLASSES)), codes(seed)),
+    ),
+    # scoring
+    "scored_loss": case(isjax.scored_loss, joint_and_codes, rule=isjax.brier_score, num_codes=NUM_CODES),
+    "scored_loss, rows": case(isjax.scored_loss, lambda seed: (joint(seed), rows(seed)), rule=isjax.spherical_score),
+    "scored_loss, values": case(
+        lambda joint, codes, values: isjax.scored_loss(joint, codes, isjax.squared_error(values)),
+        lambda seed: (joint(seed), codes(seed), distribution(seed, NUM_CLASSES)),
+    ),
+    "squared_error": case(isjax.squared_error, lambda seed: (distribution(seed, NUM_CLASSES),)),
+    "risk_decomposition, zero-one": case(
+        isjax.risk_decomposition,
+        lambda seed: (joint(seed), jnp.log(distribution(seed, NUM_CODES, NUM_CLASSES)), codes(seed)),
+        rule=isjax.zero_one_score,
     ),
     # projections, quantizers, bottlenecks
     "sufficient_projection": case(isjax.sufficient_projection, joint_and_codes, num_codes=NUM_CODES),

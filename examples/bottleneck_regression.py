@@ -4,11 +4,11 @@ The second question that arXiv:2405.20452 leaves open. Y takes sixteen values on
 encoder loses I(X;Y|U) nats; regression on U has a squared error that exceeds that of regression on X by
 E(E[Y|X] − E[Y|U])². A sufficient U costs neither, and if Y lies in an interval of length r, the excess squared error is
 at most r²/2 times I(X;Y|U) (Pinsker's inequality, for each x and u). Three families of encoders are compared: K codes
-with the least information loss (KL-means), K codes with the least squared error (intervals of E[Y|X], by dynamic
-programming), and the information bottleneck along β. Where X changes only the mean of Y, both losses go to zero
-together. Where it also changes the spread, intervals of the mean still lose information after their excess squared
-error has vanished: to estimate p(y | x), a risk or a quantile, one needs the information; to estimate the mean, less
-is enough.
+with the least information loss (KL-means), K codes with the least squared error (intervals of E[Y|X], by the dynamic
+programming of ``optimal_quantizer``), and the information bottleneck along β. Where X changes only the mean of Y, both
+losses go to zero together. Where it also changes the spread, intervals of the mean still lose information after their
+excess squared error has vanished: to estimate p(y | x), a risk or a quantile, one needs the information; to estimate
+the mean, less is enough.
 The null is a shuffled Y, for which every encoder loses nothing of either.
 
     python examples/bottleneck_regression.py [bottleneck_regression.png]
@@ -25,6 +25,7 @@ import numpy as np
 import isjax
 
 VALUES = np.linspace(-1, 1, 16)
+SQUARED_ERROR = isjax.squared_error(VALUES)
 
 
 def bells(num_means, spreads):
@@ -34,46 +35,16 @@ def bells(num_means, spreads):
     return rows / len(rows)
 
 
-def excess_squared_error(joint, encoder):
-    """E(E[Y|X] − E[Y|U])², for codes or rows p(u | x)."""
-    num_codes = joint.shape[0] if encoder.ndim == 1 else encoder.shape[1]
-    rows = isjax.encoder_kernel(encoder, num_codes=num_codes) if encoder.ndim == 1 else encoder
-    mean_of_x = isjax.conditional_y_given_x(joint) @ VALUES
-    mean_of_u = isjax.conditional_y_given_x(isjax.pushforward(joint, rows)) @ VALUES
-    return jnp.sum(isjax.marginal_x(joint)[:, None] * rows * (mean_of_x[:, None] - mean_of_u) ** 2)
-
-
-def cells_of_the_mean(joint, num_codes):
-    """Codes with the least squared error of all encoders with so many codes: intervals of E[Y|X]."""
-    p_x, mean = (np.asarray(a, float) for a in (isjax.marginal_x(joint), isjax.conditional_y_given_x(joint) @ VALUES))
-    order = np.argsort(mean)
-    p_x, mean, size = p_x[order], mean[order], len(order)
-    mass, first, second = (np.concatenate([[0], np.cumsum(p_x * mean**power)]) for power in range(3))
-    start, stop = np.triu_indices(size + 1, 1)
-    cost = np.full((size + 1, size + 1), np.inf)
-    cost[start, stop] = second[stop] - second[start] - (first[stop] - first[start]) ** 2 / (mass[stop] - mass[start])
-    least, ends = cost[0], []
-    for _ in range(num_codes - 1):
-        totals = least[:, None] + cost
-        ends.append(totals.argmin(0))
-        least = totals.min(0)
-    codes, stop = np.zeros(size, int), size
-    for code, end in zip(range(num_codes - 1, 0, -1), reversed(ends), strict=True):
-        codes[order[end[stop] : stop]] = code
-        stop = end[stop]
-    return jnp.asarray(codes)
-
-
 def prices_of(key, joint, nums_codes, betas):
     """Information loss in nats and excess squared error, [encoder, 2], for each family of encoders."""
     key_means, key_curve = jax.random.split(key)
-    informed = [isjax.kl_means_quantizer(key_means, joint, num_codes=k, num_restarts=16).codes for k in nums_codes]
-    cells = [cells_of_the_mean(joint, k) for k in nums_codes]
+    informed = isjax.quantizers_up_to(key_means, joint, num_codes=max(nums_codes)).codes[np.subtract(nums_codes, 1)]
+    cells = [isjax.optimal_quantizer(joint, num_codes=k, rule=SQUARED_ERROR).codes for k in nums_codes]
     curve = isjax.bottleneck_curve(key_curve, joint, betas, num_codes=max(nums_codes), num_restarts=2)
-    families = {"KL-means": jnp.stack(informed), "cells of the mean": jnp.stack(cells), "bottleneck": curve.encoder}
+    families = {"KL-means": informed, "cells of the mean": jnp.stack(cells), "bottleneck": curve.encoder}
 
     def prices(encoder):
-        return jnp.stack([isjax.mutual_information_loss(joint, encoder), excess_squared_error(joint, encoder)])
+        return jnp.stack([isjax.scored_loss(joint, encoder, rule) for rule in (isjax.log_score, SQUARED_ERROR)])
 
     return {name: np.asarray(jax.vmap(prices)(encoders)) for name, encoders in families.items()}
 

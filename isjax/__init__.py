@@ -76,6 +76,13 @@ from isjax.quantizers import Quantizer as Quantizer
 from isjax.quantizers import kl_means_quantizer as kl_means_quantizer
 from isjax.quantizers import optimal_quantizer as optimal_quantizer
 from isjax.quantizers import quantizers_up_to as quantizers_up_to
+from isjax.scoring import ScoringRule as ScoringRule
+from isjax.scoring import brier_score as brier_score
+from isjax.scoring import log_score as log_score
+from isjax.scoring import scored_loss as scored_loss
+from isjax.scoring import spherical_score as spherical_score
+from isjax.scoring import squared_error as squared_error
+from isjax.scoring import zero_one_score as zero_one_score
 from isjax.sources import Problem as Problem
 from isjax.sources import Source as Source
 from isjax.sources import biased_encoder as biased_encoder
@@ -85,6 +92,7 @@ from isjax.sources import robust_source as robust_source
 from isjax.sources import sparse_source as sparse_source
 from isjax.sufficiency import FunctionalRepresentation as FunctionalRepresentation
 from isjax.sufficiency import RiskDecomposition as RiskDecomposition
+from isjax.sufficiency import drift_bound as drift_bound
 from isjax.sufficiency import functional_representation as functional_representation
 from isjax.sufficiency import is_sufficient as is_sufficient
 from isjax.sufficiency import layerwise_loss as layerwise_loss

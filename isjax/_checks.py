@@ -20,6 +20,8 @@ import jaxlib.version
 import numpy as np
 
 from isjax._numerics import (
+    LOG,
+    Score,
     information,
     information_through,
     nan_where,
@@ -443,11 +445,11 @@ class Codes:
         outside = jnp.any((self.array < 0) | (self.array >= self.num_codes), axis=-1)
         return nan_where(outside[..., None, None], jax.nn.one_hot(self.array, self.num_codes, dtype=float))
 
-    def loss(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch"]:
-        """``I(X;Y|U)`` in nats."""
+    def loss(self, joint: Float[Array, "*#batch x y"], score: Score = LOG) -> Float[Array, "*#batch"]:
+        """The mean of D(p(·|x), p(·|u)) under a scoring rule: ``I(X;Y|U)`` in nats under the logarithmic one."""
         p_y_given_code = self.select(normalise(self.pushforward(joint)))
         joint, p_y_given_code = align_batches(joint=(joint, 2), codes=(p_y_given_code, 2))
-        return information(joint, p_y_given_code)
+        return information(joint, p_y_given_code, score)
 
 
 @jax.tree_util.register_dataclass
@@ -473,10 +475,36 @@ class Rows:
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
         return sum_of_products(rows, joint)
 
-    def loss(self, joint: Float[Array, "*#batch x y"]) -> Float[Array, "*#batch"]:
-        """``I(X;Y|U)`` in nats."""
+    def loss(self, joint: Float[Array, "*#batch x y"], score: Score = LOG) -> Float[Array, "*#batch"]:
+        """The mean of D(p(·|x), p(·|u)) under a scoring rule: ``I(X;Y|U)`` in nats under the logarithmic one."""
         joint, rows = align_batches(joint=(joint, 2), encoder=(self.array, 2))
-        return information_through(joint, rows, normalise(self.pushforward(joint)))
+        return information_through(joint, rows, normalise(self.pushforward(joint)), score)
+
+
+def as_score(rule: Any, num_classes: int, of: str) -> Score:  # noqa: ANN401  (its class is in a later layer)
+    """The formulas of a scoring rule, checked against the number of classes."""
+    score = getattr(rule, "formulas", None)
+    if not isinstance(score, Score):
+        example = "isjax.squared_error(values)" if callable(rule) else "isjax.brier_score"
+        raise TypeError(f"rule must be a ScoringRule, such as {example}, got {_described(rule)}")
+    if score.num_classes not in (None, num_classes):
+        raise ValueError(f"rule has {score.num_classes} values, but {of}")
+    return score
+
+
+def as_values(values: ArrayLike | Sequence[float]) -> Array:
+    """Values of the symbols of Y as floats, shape ``[y]``; they are finite where they are concrete."""
+    dtype = _dtype_of(values)
+    if dtype is None or not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
+        raise TypeError(f"values must be an array of numbers, one for each symbol of Y, got {_described(values)}")
+    if np.ndim(values) != 1 or not np.size(values):
+        raise ValueError(f"values must have shape [y], one for each symbol of Y, got shape {np.shape(values)}")
+    values = values if isinstance(values, jax.Array) else np.asarray(values)
+    if (concrete := _values_at_hand(values)) is not None and not np.isfinite(known := np.asarray(concrete)).all():
+        index = tuple(np.argwhere(~np.isfinite(known))[0])
+        raise ValueError(f"values must be finite, got {known[index]}{_at(index)}")
+    array = jnp.asarray(values)
+    return array if jnp.issubdtype(dtype, jnp.floating) else array.astype(float)
 
 
 def is_deterministic(encoder: ArrayLike) -> bool:

@@ -13,6 +13,7 @@ reciprocals of small masses, and 1/p² overflows in float32 where p is below 10�
 derivative in that argument vanishes.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -228,15 +229,6 @@ def tsallis_entropy(p: Array, order: float, axes: tuple[int, ...]) -> Array:
     return -jnp.sum(xlogx(p, order), axis=axes)
 
 
-@jax.custom_jvp
-def conditional_entropy(joint: Array) -> Array:
-    """Sum over rows of ``p(x) H(p(·|x))``, for a joint ``[..., x, y]``."""
-    return expectation(jnp.sum(joint, axis=-1), -jnp.sum(xlogx(rows_or_zero(joint)), axis=-1), axis=-1)
-
-
-conditional_entropy.defjvps(lambda djoint, _, joint: -jnp.sum(safe_log(rows_or_zero(joint)) * djoint, axis=(-2, -1)))
-
-
 # --- d(p, q) from probabilities -----------------------------------------------------------------------------------
 #
 # Near p = q: with v = (p − q)/(p + q), log(p/q) = 2 artanh v, so d = (p − q) v + 2 p v (v²/3 + v⁴/5 + …), which is
@@ -326,49 +318,6 @@ def information_ratio(p: Array, q: Array, difference: Array | None = None) -> Ar
     empty = q == 0
     difference = p - q if difference is None else difference
     return log_ratio(jnp.where(empty, 0, p), q, jnp.where(empty, 0, difference))
-
-
-@jax.custom_jvp
-def information(joint: Array, mixture: Array) -> Array:
-    """Sum over rows of ``p(x) D(p(·|x) ‖ mixture)``, for a joint ``[..., x, y]`` of whose rows the mixture is made.
-
-    The derivative in the joint is the log-ratio. That in the mixture vanishes, because the mean of the rows minimises
-    the sum.
-    """
-    divergences = jnp.sum(information_terms(rows_or_zero(joint), mixture), axis=-1)
-    return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
-
-
-information.defjvps(
-    lambda djoint, _, joint, mixture: jnp.sum(information_ratio(rows_or_zero(joint), mixture) * djoint, axis=(-2, -1)),
-    None,
-)
-
-
-@jax.custom_jvp
-def information_through(joint: Array, kernel: Array, mixtures: Array) -> Array:
-    """Sum over x and u of ``p(x) η(u|x) D(p(·|x) ‖ p(·|u))``: ``information`` for rows η ``[..., x, u]``."""
-    divergences = jnp.sum(information_terms(*_each_pair(joint, mixtures)), axis=-1)
-    return expectation(jnp.sum(joint, axis=-1), expectation(kernel, divergences, axis=-1), axis=-1)
-
-
-def _information_through_joint(djoint: Array, _: Array, joint: Array, kernel: Array, mixtures: Array) -> Array:
-    slope = expectation(kernel[..., None], information_ratio(*_each_pair(joint, mixtures)), axis=-2)
-    return jnp.sum(slope * djoint, axis=(-2, -1))
-
-
-def _information_through_kernel(dkernel: Array, _: Array, joint: Array, kernel: Array, mixtures: Array) -> Array:
-    divergences = jnp.sum(information_terms(*_each_pair(joint, mixtures)), axis=-1)
-    slope = jnp.where(kernel == 0, 0, jnp.sum(joint, axis=-1, keepdims=True) * divergences)
-    return jnp.sum(slope * dkernel, axis=(-2, -1))
-
-
-information_through.defjvps(_information_through_joint, _information_through_kernel, None)
-
-
-def _each_pair(joint: Array, mixtures: Array) -> tuple[Array, Array]:
-    """Rows p(· | x) and mixtures, broadcastable to ``[..., x, u, y]``."""
-    return rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :]
 
 
 def pointwise_information(joint: Array) -> Array:
@@ -516,6 +465,346 @@ def _divergence_from_log_log_q(dlog_q: Array, _: Array, joint: Array, log_q: Arr
 
 
 divergence_from_log.defjvps(_divergence_from_log_joint, _divergence_from_log_log_q)
+
+
+# --- proper scoring rules -----------------------------------------------------------------------------------------
+#
+# A rule charges S(q, y) for the prediction q where y occurs. Its entropy is G(p) = E_p S(p, Y), its divergence is
+# D(p, q) = E_p[S(q, Y) − S(p, Y)] ≥ 0, and the regret of y is S(q, y) − S(p, y). G is concave, and homogeneous of
+# degree one when it is extended by p ↦ |p| G(p/|p|), so that the derivatives are the scores themselves:
+#
+#     d/dp(x, y) of Σ_x p(x) G(p(·|x)) = S(p(·|x), y),    d/dp(x, y) of Σ_x p(x) D(p(·|x), q) = S(q, y) − S(p(·|x), y),
+#
+# and a mean of rows minimises Σ_x p(x) D(p(·|x), q) over q, so that the derivative there vanishes. The difference
+# p − q is an argument, as above.
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Formulas of a proper scoring rule, over the last axis."""
+
+    # JAX compares structures without leaves by their static fields and not by their class. Without the name, a program
+    # of one rule could be taken for that of another.
+    name: str = dataclasses.field(default="", metadata={"static": True})
+
+    num_classes = None  # how many symbols Y has, where the rule says so
+
+    def entropy(self, p: Array) -> Array:
+        """``G(p)``."""
+        raise NotImplementedError
+
+    def score(self, p: Array) -> Array:
+        """``S(p, y)`` for each y."""
+        raise NotImplementedError
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``D(p, q)``."""
+        raise NotImplementedError
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``S(q, y) − S(p, y)`` for each y."""
+        raise NotImplementedError
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LogScore(Score):
+    """``S(q, y) = −log q(y)``."""
+
+    name: str = dataclasses.field(default="log", metadata={"static": True})
+
+    def entropy(self, p: Array) -> Array:
+        """``−Σ p log p``."""
+        return 0 - jnp.sum(xlogx(p), axis=-1)
+
+    def score(self, p: Array) -> Array:
+        """``−log p``, and zero where p is zero."""
+        return -safe_log(p)
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``Σ p log(p/q) − p + q``."""
+        return jnp.sum(_divergence_terms(p, q, difference), axis=-1)
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``log(p/q)``."""
+        return log_ratio(p, q, difference)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BrierScore(Score):
+    """``S(q, y) = Σ_z (q(z) − 1{z = y})²``."""
+
+    name: str = dataclasses.field(default="brier", metadata={"static": True})
+
+    def entropy(self, p: Array) -> Array:
+        """``1 − Σ p²``, as twice the sum of the products of pairs."""
+        before = jnp.cumsum(p, axis=-1)[..., :-1]
+        return 2 * jnp.sum(p[..., 1:] * before, axis=-1)
+
+    def score(self, p: Array) -> Array:
+        """``1 − 2 p + Σ p²``."""
+        return 1 - 2 * p + jnp.sum(p * p, axis=-1, keepdims=True)
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``Σ (p − q)²``."""
+        return jnp.sum(difference * difference, axis=-1)
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``2 (p − q) − Σ (p − q)(p + q)``."""
+        return 2 * difference - jnp.sum(difference * (p + q), axis=-1, keepdims=True)
+
+
+def _norm(p: Array) -> Array:
+    return safe_sqrt(jnp.sum(p * p, axis=-1, keepdims=True))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class SphericalScore(Score):
+    """``S(q, y) = 1 − q(y)/‖q‖``."""
+
+    name: str = dataclasses.field(default="spherical", metadata={"static": True})
+
+    def entropy(self, p: Array) -> Array:
+        """``1 − ‖p‖ = (1 − ‖p‖²)/(1 + ‖p‖)``."""
+        return BrierScore().entropy(p) / (1 + _norm(p)[..., 0])
+
+    def score(self, p: Array) -> Array:
+        """``1 − p/‖p‖``."""
+        return 1 - safe_divide(p, _norm(p), 0)
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``‖p‖ (1 − cos θ) = ‖p‖ Σ (p/‖p‖ − q/‖q‖)²/2``."""
+        apart = self.regret(p, q, difference)
+        return _norm(p)[..., 0] * jnp.sum(apart * apart, axis=-1) / 2
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``p/‖p‖ − q/‖q‖ = (p − q − (‖p‖ − ‖q‖) q/‖q‖)/‖p‖``."""
+        norm_p, norm_q = _norm(p), _norm(q)
+        longer = safe_divide(jnp.sum(difference * (p + q), axis=-1, keepdims=True), norm_p + norm_q, 0)
+        return safe_divide(difference - longer * safe_divide(q, norm_q, 0), norm_p, 0)
+
+
+def _best_guess(p: Array) -> Array:
+    """One at the first of the most probable symbols, zero elsewhere."""
+    return jax.nn.one_hot(jnp.argmax(p, axis=-1), p.shape[-1], dtype=p.dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ZeroOneScore(Score):
+    """``S(q, y) = 1{y ≠ argmax q}``."""
+
+    name: str = dataclasses.field(default="zero_one", metadata={"static": True})
+
+    def entropy(self, p: Array) -> Array:
+        """``1 − max p``, as the sum of the others."""
+        return jnp.sum((1 - _best_guess(p)) * p, axis=-1)
+
+    def score(self, p: Array) -> Array:
+        """One for every symbol but the guess."""
+        return 1 - _best_guess(p)
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``max p − p(argmax q)``."""
+        return jnp.max(p, axis=-1) - jnp.sum(_best_guess(q) * p, axis=-1)
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``1{y = argmax p} − 1{y = argmax q}``."""
+        return _best_guess(p) - _best_guess(q)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class SquaredError(Score):
+    """``S(q, y) = (v(y) − E_q v)²``."""
+
+    name: str = dataclasses.field(default="squared_error", metadata={"static": True})
+    values: Array
+    """v(y), shape ``[y]``."""
+
+    @property
+    def num_classes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How many symbols Y has."""
+        return self.values.shape[-1]
+
+    def _centred(self, p: Array) -> Array:
+        """The values less the middle of their range, which no error depends on."""
+        middle = (jnp.max(self.values) + jnp.min(self.values)) / 2
+        values = (self.values - jax.lax.stop_gradient(middle)).astype(p.dtype)
+        return values.reshape((1,) * (p.ndim - 1) + values.shape)
+
+    def mean(self, p: Array) -> Array:
+        """``E_p v``, less that middle."""
+        return jnp.sum(p * self._centred(p), axis=-1, keepdims=True)
+
+    def entropy(self, p: Array) -> Array:
+        """``Σ p (v − E_p v)²``."""
+        return jnp.sum(p * self.score(p), axis=-1)
+
+    def score(self, p: Array) -> Array:
+        """``(v − E_p v)²``."""
+        deviation = self._centred(p) - self.mean(p)
+        return deviation * deviation
+
+    def divergence(self, p: Array, q: Array, difference: Array) -> Array:
+        """``(E_p v − E_q v)²``."""
+        apart = self.mean(difference)[..., 0]
+        return apart * apart
+
+    def regret(self, p: Array, q: Array, difference: Array) -> Array:
+        """``(E_p v − E_q v)(2 v − E_p v − E_q v)``."""
+        return self.mean(difference) * (2 * self._centred(p) - self.mean(p) - self.mean(q))
+
+
+LOG = LogScore()
+
+
+def _zero_where_empty(p: Array, slope: Array) -> Array:
+    return jnp.where(p == 0, 0, slope)
+
+
+@jax.custom_jvp
+def score_entropy(score: Score, p: Array) -> Array:
+    """``G(p)``, whose derivative is the score, and zero in cells without mass."""
+    return score.entropy(p)
+
+
+@score_entropy.defjvp
+def _score_entropy_jvp(primals: tuple[Score, Array], tangents: tuple[Score, Array]) -> tuple[Array, Array]:
+    (score, p), (dscore, dp) = primals, tangents
+    value, of_score = jax.jvp(lambda score: score.entropy(p), (score,), (dscore,))
+    return value, of_score + jnp.sum(_zero_where_empty(p, score.score(p)) * dp, axis=-1)
+
+
+@jax.custom_jvp
+def score_divergence(score: Score, p: Array, q: Array) -> Array:
+    """``D(p, q)``, whose derivative in p is the regret, and zero in cells without mass."""
+    return score.divergence(p, q, p - q)
+
+
+@score_divergence.defjvp
+def _score_divergence_jvp(
+    primals: tuple[Score, Array, Array], tangents: tuple[Score, Array, Array]
+) -> tuple[Array, Array]:
+    (score, p, q), (dscore, dp, dq) = primals, tangents
+    value, of_others = jax.jvp(lambda score, q: score.divergence(p, q, p - q), (score, q), (dscore, dq))
+    return value, of_others + jnp.sum(_zero_where_empty(p, score.regret(p, q, p - q)) * dp, axis=-1)
+
+
+def conditional_entropy(joint: Array, score: Score = LOG) -> Array:
+    """Sum over rows of ``p(x) G(p(·|x))``, for a joint ``[..., x, y]``."""
+    return _conditional_entropy(score, joint)
+
+
+def _mean_entropy(score: Score, joint: Array) -> Array:
+    return expectation(jnp.sum(joint, axis=-1), score.entropy(rows_or_zero(joint)), axis=-1)
+
+
+_conditional_entropy = jax.custom_jvp(_mean_entropy)
+
+
+@_conditional_entropy.defjvp
+def _conditional_entropy_jvp(primals: tuple[Score, Array], tangents: tuple[Score, Array]) -> tuple[Array, Array]:
+    (score, joint), (dscore, djoint) = primals, tangents
+    value, of_score = jax.jvp(lambda score: _mean_entropy(score, joint), (score,), (dscore,))
+    slope = _zero_where_empty(joint, score.score(rows_or_zero(joint)))
+    return value, of_score + jnp.sum(slope * djoint, axis=(-2, -1))
+
+
+def information(joint: Array, mixture: Array, score: Score = LOG) -> Array:
+    """Sum over rows of ``p(x) D(p(·|x), mixture)``, for a joint ``[..., x, y]`` of whose rows the mixture is made.
+
+    The derivative in the joint is the regret. That in the mixture vanishes, because the mean of the rows minimises the
+    sum.
+    """
+    return _information(score, joint, mixture)
+
+
+def parts_of_mixture(p: Array, q: Array, difference: Array | None = None) -> tuple[Array, Array, Array]:
+    """Rows p of a mixture q, the mixture, and their difference, as ``information_terms`` has them."""
+    p, q = jnp.broadcast_arrays(p, q)
+    empty = q == 0
+    return jnp.where(empty, 0, p), q, jnp.where(empty, 0, p - q if difference is None else difference)
+
+
+def _mean_divergence(score: Score, joint: Array, mixture: Array) -> Array:
+    divergences = score.divergence(*parts_of_mixture(rows_or_zero(joint), mixture))
+    return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
+
+
+_information = jax.custom_jvp(_mean_divergence)
+
+
+@_information.defjvp
+def _information_jvp(primals: tuple[Score, Array, Array], tangents: tuple[Score, Array, Array]) -> tuple[Array, Array]:
+    (score, joint, mixture), (dscore, djoint, _) = primals, tangents
+    value, of_score = jax.jvp(lambda score: _mean_divergence(score, joint, mixture), (score,), (dscore,))
+    slope = _zero_where_empty(joint, score.regret(*parts_of_mixture(rows_or_zero(joint), mixture)))
+    return value, of_score + jnp.sum(slope * djoint, axis=(-2, -1))
+
+
+def information_through(joint: Array, kernel: Array, mixtures: Array, score: Score = LOG) -> Array:
+    """Sum over x and u of ``p(x) η(u|x) D(p(·|x), p(·|u))``: ``information`` for rows η ``[..., x, u]``."""
+    return _information_through(score, joint, kernel, mixtures)
+
+
+def _mean_divergence_through(score: Score, joint: Array, kernel: Array, mixtures: Array) -> Array:
+    divergences = score.divergence(*_each_pair(joint, mixtures))
+    return expectation(jnp.sum(joint, axis=-1), expectation(kernel, divergences, axis=-1), axis=-1)
+
+
+_information_through = jax.custom_jvp(_mean_divergence_through)
+
+
+@_information_through.defjvp
+def _information_through_jvp(
+    primals: tuple[Score, Array, Array, Array], tangents: tuple[Score, Array, Array, Array]
+) -> tuple[Array, Array]:
+    (score, joint, kernel, mixtures), (dscore, djoint, dkernel, _) = primals, tangents
+    pairs = _each_pair(joint, mixtures)
+    value, of_score = jax.jvp(
+        lambda score: _mean_divergence_through(score, joint, kernel, mixtures), (score,), (dscore,)
+    )
+    slope = _zero_where_empty(joint, expectation(kernel[..., None], score.regret(*pairs), axis=-2))
+    of_joint = jnp.sum(slope * djoint, axis=(-2, -1))
+    slope = _zero_where_empty(kernel, jnp.sum(joint, axis=-1, keepdims=True) * score.divergence(*pairs))
+    return value, of_score + of_joint + jnp.sum(slope * dkernel, axis=(-2, -1))
+
+
+def _each_pair(joint: Array, mixtures: Array) -> tuple[Array, Array, Array]:
+    """Rows p(· | x), mixtures and their differences, broadcast to ``[..., x, u, y]``."""
+    return parts_of_mixture(rows_or_zero(joint)[..., :, None, :], mixtures[..., None, :, :])
+
+
+def decoder_error(joint: Array, log_q: Array, score: Score = LOG) -> Array:
+    """Sum over rows of ``p(u) D(p(·|u), q(·|u))``, for a joint ``[..., u, y]`` and log q of the same shape."""
+    if isinstance(score, LogScore):
+        return divergence_from_log(joint, log_q)
+    return nan_where(jnp.any(jnp.isnan(log_q), axis=(-2, -1)), _decoder_error(score, joint, log_q))
+
+
+@jax.custom_jvp
+def _decoder_error(score: Score, joint: Array, log_q: Array) -> Array:
+    rows, q = rows_or_zero(joint), jnp.exp(log_q)
+    return expectation(jnp.sum(joint, axis=-1), score.divergence(rows, q, rows - q), axis=-1)
+
+
+@_decoder_error.defjvp
+def _decoder_error_jvp(
+    primals: tuple[Score, Array, Array], tangents: tuple[Score, Array, Array]
+) -> tuple[Array, Array]:
+    (score, joint, log_q), (dscore, djoint, dlog_q) = primals, tangents
+    rows, p_u, q = rows_or_zero(joint), jnp.sum(joint, axis=-1), jnp.exp(log_q)
+
+    def mean(score: Score, q: Array) -> Array:
+        return expectation(p_u, score.divergence(rows, q, rows - q), axis=-1)
+
+    value, of_others = jax.jvp(mean, (score, q), (dscore, jnp.where(q == 0, 0, q * dlog_q)))
+    slope = _zero_where_empty(joint, score.regret(rows, q, rows - q))
+    return value, of_others + jnp.sum(slope * djoint, axis=(-2, -1))
 
 
 def nan_where(condition: Array, values: Array) -> Array:

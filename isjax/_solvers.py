@@ -8,7 +8,17 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from isjax._checks import Codes
-from isjax._numerics import information, information_terms, log_ratio, rows_or_zero, safe_divide, safe_log, xlogx
+from isjax._numerics import (
+    LOG,
+    Score,
+    information,
+    log_ratio,
+    parts_of_mixture,
+    rows_or_zero,
+    safe_divide,
+    safe_log,
+    xlogx,
+)
 from isjax._typing import Array, ArrayLike
 from isjax.divergences import jensen_shannon_divergence
 
@@ -49,9 +59,9 @@ def iterate(
 # --- deterministic encoders ---------------------------------------------------------------------------------------
 
 
-def relevance(joint_uy: Array) -> Array:
-    """I(U;Y)."""
-    return information(joint_uy, jnp.sum(joint_uy, axis=-2, keepdims=True))
+def relevance(joint_uy: Array, score: Score = LOG) -> Array:
+    """I(U;Y), or the mean of D(p(·|u), p_Y) under another rule."""
+    return information(joint_uy, jnp.sum(joint_uy, axis=-2, keepdims=True), score)
 
 
 def code_entropy(joint_uy: Array) -> Array:
@@ -137,14 +147,15 @@ def apply_best_move(
     return jnp.where(jnp.arange(joint.shape[0]) == moved, code, codes.array)
 
 
-def merge_loss(one: Array, other: Array) -> Array:
-    """Decrease of I(U;Y) when two cells ``[..., y]``, given by their masses p(cell, y), are merged."""
+def merge_loss(one: Array, other: Array, score: Score = LOG) -> Array:
+    """Decrease of the relevance when two cells ``[..., y]``, given by their masses p(cell, y), are merged."""
     weight, other_weight = (jnp.sum(cell, axis=-1, keepdims=True) for cell in (one, other))
     share = safe_divide(weight, weight + other_weight, 0)
     rows, other_rows, mixture = (rows_or_zero(cell) for cell in (one, other, one + other))
     difference = rows - other_rows
-    lost = weight * information_terms(rows, mixture, (1 - share) * difference)
-    return jnp.sum(lost + other_weight * information_terms(other_rows, mixture, -share * difference), axis=-1)
+    lost = score.divergence(*parts_of_mixture(rows, mixture, (1 - share) * difference))
+    lost_of_other = score.divergence(*parts_of_mixture(other_rows, mixture, -share * difference))
+    return weight[..., 0] * lost + other_weight[..., 0] * lost_of_other
 
 
 def merge_entropy(one: Array, other: Array) -> Array:

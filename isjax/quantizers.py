@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from isjax import _checks
 from isjax._checks import Codes
 from isjax._display import displayed
-from isjax._numerics import information, rows_or_zero
+from isjax._numerics import LOG, Score, SquaredError, information, rows_or_zero
 from isjax._solvers import (
     Iteration,
     apply_best_move,
@@ -21,6 +21,7 @@ from isjax._solvers import (
     relevance,
 )
 from isjax._typing import Array, ArrayLike, Bool, Float, Int, Joint, Key, ScalarInt
+from isjax.scoring import ScoringRule, log_score
 
 __all__ = ["Quantizer", "kl_means_quantizer", "merged_inputs", "optimal_quantizer", "quantizers_up_to"]
 
@@ -30,7 +31,7 @@ _MERGING_STEPS = 8
 
 @displayed()
 class Quantizer(NamedTuple):
-    """A deterministic encoder U = η(X) of K codes, and its informations in nats.
+    """A deterministic encoder U = η(X) of K codes, and its informations: in nats, unless it is of another rule.
 
     Source:
       Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014).
@@ -41,35 +42,42 @@ class Quantizer(NamedTuple):
     complexity: Float[Array, "*batch"]
     """H(U), which is I(X;U)."""
     relevance: Float[Array, "*batch"]
-    """I(U;Y)."""
+    """I(U;Y), or what the code is worth under another scoring rule: the mean of D(p(y|u), p(y))."""
     loss: Float[Array, "*batch"]
-    """I(X;Y|U)."""
+    """I(X;Y|U), or the ``scored_loss`` under another rule."""
     is_global: Bool[Array, "*batch"]
     """Whether the encoder is proved to lose least among all with at most K codes."""
 
 
-def optimal_quantizer(joint: Joint, *, num_codes: int) -> Quantizer:
-    r"""Deterministic encoder of K codes that loses least, for two classes: the global optimum.
+def optimal_quantizer(joint: Joint, *, num_codes: int, rule: ScoringRule = log_score) -> Quantizer:
+    r"""Deterministic encoder of K codes that loses least, for two classes or the squared error: the global optimum.
 
     .. math:: \min_{\eta:\, X \to \{1..K\}} I(X;Y \mid \eta(X))
 
-    With two classes the cells of an optimum are intervals in the order of p(y=1 | x). Dynamic programming over their
-    ends finds it in time O(K |X|²) and memory O(K |X|). The loss of a cell is summed input by input from the losses of
-    merges, none of which is negative, and not from differences of prefix sums.
+    With two classes the cells of an optimum are intervals in the order of p(y=1 | x), under every proper scoring rule.
+    Under the squared error they are intervals in the order of E[v(Y) | x], with any number of classes. Dynamic
+    programming over their ends finds them in time O(K |X|²) and memory O(K |X|). The loss of a cell is summed input by
+    input from the losses of merges, none of which is negative, and not from differences of prefix sums.
 
     Args:
-      joint: distribution of (X, Y), shape ``[..., x, y]`` with at most two classes y.
+      joint: distribution of (X, Y), shape ``[..., x, y]`` with at most two classes y, unless the rule is a
+        ``squared_error``.
       num_codes: K, static. With as many codes as inputs, or more, each input has its own code and nothing is lost.
+      rule: the ``ScoringRule`` under which the loss is least.
 
     Returns:
-      A ``Quantizer`` with codes of shape ``[..., x]``, which increase with p(y=1 | x) if they are fewer than the
-      inputs; the code of an input without mass is arbitrary.
+      A ``Quantizer`` with codes of shape ``[..., x]``, which increase with p(y=1 | x), or with E[v(Y) | x], if they are
+      fewer than the inputs; the code of an input without mass is arbitrary.
 
     Raises:
-      ValueError: if there are more than two classes.
+      TypeError: if ``rule`` is not a ``ScoringRule``.
+      ValueError: if there are more than two classes and the rule is not a squared error, or it has not as many values
+        as there are classes.
 
     Source:
-      Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014).
+      Kurkoski and Yagi, Quantization of binary-input discrete memoryless channels (2014); Burshtein, Della Pietra,
+      Kanevsky and Nádas, Minimum impurity partitions (1992), for the other rules; Fisher, On grouping for maximum
+      homogeneity (1958), for the squared error.
 
     Examples:
       >>> import isjax, jax.numpy as jnp
@@ -77,53 +85,62 @@ def optimal_quantizer(joint: Joint, *, num_codes: int) -> Quantizer:
       >>> found = isjax.optimal_quantizer(joint, num_codes=2)
       >>> found.codes.tolist(), round(float(found.loss), 3), round(float(found.relevance), 3)
       ([1, 0, 1, 0], 0.075, 0.368)
+      >>> joint = jnp.array([[0.1, 0.1, 0.1], [0.2, 0.0, 0.1], [0.0, 0.1, 0.3]])
+      >>> found = isjax.optimal_quantizer(joint, num_codes=2, rule=isjax.squared_error([0, 1, 4]))
+      >>> found.codes.tolist(), round(float(found.loss), 4)
+      ([0, 0, 1], 0.0167)
     """
     joint = _checks.as_probabilities(joint, "joint", axes="x y")
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_classes = joint.shape[-1]
-    if num_classes > 2:
+    score = _checks.as_score(rule, num_classes, f"Y has {num_classes} symbols in joint of shape {joint.shape}")
+    if num_classes > 2 and not isinstance(score, SquaredError):
+        other = "use kl_means_quantizer" if rule.name == log_score.name else f"rule {rule.name!r} is no squared_error"
         raise ValueError(
-            f"joint has {num_classes} classes in shape {joint.shape}, but the optimum is known for two: "
-            "use kl_means_quantizer"
+            f"joint has {num_classes} classes in shape {joint.shape}, but the optimum is known for two: {other}"
         )
-    return _optimal_quantizer(joint, num_codes=num_codes)
+    return _optimal_quantizer(joint, score, num_codes=num_codes)
 
 
 @jax.jit(inline=True, static_argnames="num_codes")
-def _optimal_quantizer(joint: Array, *, num_codes: int) -> Quantizer:
+def _optimal_quantizer(joint: Array, score: Score, *, num_codes: int) -> Quantizer:
     def best(joint: Array) -> Array:
-        return _interval_codes(joint, jnp.array([num_codes]), num_codes)[0]
+        return _interval_codes(joint, jnp.array([num_codes]), num_codes, score)[0]
 
     num_symbols = joint.shape[-2]
     if num_codes >= num_symbols:
         codes = jnp.broadcast_to(jnp.arange(num_symbols), joint.shape[:-1])
     else:
         codes = jnp.vectorize(best, signature="(x,y)->(x)")(joint)
-    return _measured(joint, Codes(codes, num_codes), jnp.ones(joint.shape[:-2], bool))
+    return _measured(joint, Codes(codes, num_codes), jnp.ones(joint.shape[:-2], bool), score)
 
 
-def _measured(joint: Array, codes: Codes, is_global: Array) -> Quantizer:
+def _measured(joint: Array, codes: Codes, is_global: Array, score: Score = LOG) -> Quantizer:
     """An encoder with its informations, each a sum of terms of one sign."""
-    joint_uy, loss = codes.pushforward(joint), codes.loss(joint)
-    return Quantizer(codes.array, code_entropy(joint_uy), relevance(joint_uy), loss, is_global & ~jnp.isnan(loss))
+    joint_uy, loss = codes.pushforward(joint), codes.loss(joint, score)
+    informations = code_entropy(joint_uy), relevance(joint_uy, score), loss
+    return Quantizer(codes.array, *informations, is_global & ~jnp.isnan(loss))
 
 
-def _interval_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
+def _interval_codes(joint: Array, numbers: Array, num_codes: int, score: Score = LOG) -> Array:
     """Codes ``[k, x]`` of the best intervals in the order of p(y=1 | x), for numbers of them up to ``num_codes``.
+
+    Under the squared error, their order is that of E[v(Y) | x].
 
     ``least[j, k]`` is the least loss of k intervals on the first j inputs. Each step adds an input to every cell that
     begins at or before it, and the loss of that merge to the cell's loss; ``least`` for one input more is the minimum
     over the beginning of the last cell. The cuts are then found from the last to the first, with the losses summed
     again: storing them in the forward pass takes three times as long.
     """
-    num_symbols = joint.shape[0]
-    order, begins = jnp.argsort(rows_or_zero(joint)[:, -1]), jnp.arange(num_symbols)
+    num_symbols, rows = joint.shape[0], rows_or_zero(joint)
+    keys = score.mean(rows)[:, 0] if isinstance(score, SquaredError) else rows[:, -1]
+    order, begins = jnp.argsort(keys), jnp.arange(num_symbols)
     joint = joint[order]
 
     def add(carry: tuple[Array, ...], numbered: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
         (cells, losses, least), (i, symbol) = carry, numbered
         has_begun = begins <= i
-        losses = losses + jnp.where(has_begun, merge_loss(cells, symbol[None]), 0)
+        losses = losses + jnp.where(has_begun, merge_loss(cells, symbol[None], score), 0)
         cells = cells + jnp.where(has_begun[:, None], symbol[None], 0)
         best = jnp.min(least + jnp.where(has_begun, losses, jnp.inf)[:, None], axis=0)
         one_more = jnp.concatenate([jnp.full(1, jnp.inf, joint.dtype), best[:-1]])
@@ -137,7 +154,7 @@ def _interval_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
         inside = jnp.where((begins < end)[:, None], joint, 0)
         to_the_right = jnp.roll(inside, -1, axis=0).at[-1].set(0)
         cells = jax.lax.cumsum(to_the_right, reverse=True)
-        losses = jax.lax.cumsum(merge_loss(cells, inside), reverse=True)
+        losses = jax.lax.cumsum(merge_loss(cells, inside, score), reverse=True)
         return jnp.argmin(jnp.where(begins < end, least[:, k] + losses, jnp.inf))
 
     def codes(number: Array) -> Array:

@@ -5,6 +5,7 @@ Theorem 4). The encoder is sufficient if and only if that is zero, and then Y = 
 independent of U (Theorem 1).
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -14,13 +15,22 @@ import numpy as np
 from isjax import _checks
 from isjax._checks import Codes, Rows
 from isjax._display import displayed
-from isjax._numerics import distribution_function, divergence_from_log, in_base, nan_where
+from isjax._numerics import (
+    Score,
+    binary_entropy,
+    conditional_entropy,
+    decoder_error,
+    distribution_function,
+    in_base,
+    nan_where,
+)
 from isjax._typing import Array, ArrayLike, Bool, Encoder, Float, Int, Joint, Real
-from isjax.entropies import conditional_entropy
+from isjax.scoring import ScoringRule, log_score
 
 __all__ = [
     "FunctionalRepresentation",
     "RiskDecomposition",
+    "drift_bound",
     "functional_representation",
     "is_sufficient",
     "layerwise_loss",
@@ -106,6 +116,48 @@ def is_sufficient(
 @jax.jit(inline=True)
 def _is_at_most(joint: Array, encoder: Codes | Rows, tolerance: Array | float) -> Array:
     return encoder.loss(joint) <= tolerance
+
+
+def drift_bound(
+    total_variation: Float[ArrayLike, "*batch"], num_classes: int, *, base: Real | None = None
+) -> Float[Array, "*batch"]:
+    r"""How much the loss of an encoder can change when the joint distribution moves by a total variation distance τ.
+
+    .. math:: |I_p(X;Y \mid U) - I_q(X;Y \mid U)| \le 2 \bigl(h(\tau) + \tau \log(|Y| - 1)\bigr), \qquad
+      \tau \le 1 - 1/|Y|
+
+    h is the binary entropy; beyond 1 − 1/|Y| the bound is 2 log |Y|. It holds for every encoder, deterministic or
+    stochastic, and for inputs and codes of any number: one that is sufficient under p loses at most this under q. Half
+    of it bounds the change of H(Y|X), and is attained; the other half is for H(Y|U), since codes are no farther apart
+    than inputs. A loss is never above log |Y|, so the bound says nothing where it exceeds that.
+
+    Args:
+      total_variation: τ, the total variation distance of the two joint distributions of (X, Y), any shape.
+      num_classes: |Y|.
+      base: base of the logarithm; nats if None.
+
+    Returns:
+      The bound, the shape of ``total_variation``; NaN where that is traced and outside [0, 1].
+
+    Source:
+      Alhejji and Smith, A tight uniform continuity bound for equivocation (2020).
+
+    Examples:
+      >>> import isjax, jax.numpy as jnp
+      >>> [round(float(isjax.drift_bound(tau, 2, base=2)), 3) for tau in (0.0, 0.01, 0.1, 0.9)]
+      [0.0, 0.162, 0.938, 2.0]
+    """
+    num_classes = _checks.check_integer(num_classes, "num_classes")
+    distance = _checks.as_unit_interval(total_variation, "total_variation")
+    return _drift_bound(distance, num_classes=num_classes, base=_checks.check_base(base))
+
+
+@jax.jit(inline=True, static_argnames=("num_classes", "base"))
+def _drift_bound(distance: Array, *, num_classes: int, base: float | None) -> Array:
+    farthest = 1 - 1 / num_classes
+    near = jnp.minimum(distance, farthest)
+    change = binary_entropy(near) + near * math.log(max(num_classes - 1, 1))
+    return in_base(2 * nan_where(~((distance >= 0) & (distance <= 1)), change), base)
 
 
 def layerwise_loss(joint: Joint, encoders: Int[ArrayLike, "*#batch layer x"]) -> Float[Array, "*batch layer"]:
@@ -232,23 +284,23 @@ def _functional_representation(kernel: Array) -> FunctionalRepresentation:
 
 @displayed("excess_risk", "risk")
 class RiskDecomposition(NamedTuple):
-    """The cross-entropy risk of a decoder of U in three non-negative parts, in the unit of ``base``."""
+    """The risk of a decoder of U in three non-negative parts; the cross-entropy is in the unit of ``base``."""
 
     conditional_entropy: Float[Array, "*batch"]
-    """H(Y|X): the risk of the best predictor from X."""
+    """H(Y|X), or the mean of G(p(y|x)) under another rule: the risk of the best predictor from X."""
     encoder_bias: Float[Array, "*batch"]
-    """I(X;Y|U): the least excess risk of any decoder of U."""
+    """I(X;Y|U), or the mean of D(p(y|x), p(y|u)): the least excess risk of any decoder of U."""
     decoder_error: Float[Array, "*batch"]
-    """D(p(y|u) ‖ q(y|u)) in the mean over U: what this decoder has not learned."""
+    """D(p(y|u), q(y|u)) in the mean over U: what this decoder has not learned."""
 
     @property
     def risk(self) -> Float[Array, "*batch"]:
-        """The cross-entropy risk E[−log q(Y|U)]."""
+        """The risk E[−log q(Y|U)], or E[S(q(·|U), Y)]."""
         return self.conditional_entropy + self.excess_risk
 
     @property
     def excess_risk(self) -> Float[Array, "*batch"]:
-        """The risk minus H(Y|X)."""
+        """The risk minus that of the best predictor from X."""
         return self.encoder_bias + self.decoder_error
 
 
@@ -258,8 +310,9 @@ def risk_decomposition(
     encoder: Encoder | None = None,
     *,
     base: Real | None = None,
+    rule: ScoringRule = log_score,
 ) -> RiskDecomposition:
-    r"""Cross-entropy risk of a decoder, decomposed exactly into the parts due to X, the encoder and the decoder.
+    r"""Risk of a decoder, decomposed exactly into the parts due to X, the encoder and the decoder.
 
     .. math:: \mathbb E[-\log q(Y \mid U)] = H(Y \mid X) + I(X;Y \mid U) + D(p_{Y|U} \,\|\, q \mid p_U)
 
@@ -267,18 +320,30 @@ def risk_decomposition(
     infinite where log q = −inf at a pair (u, y) with mass, and finite where q merely underflows. The derivative of the
     risk in log q is p(u) (q − p(y | u)).
 
+    Every proper scoring rule splits the risk in this way, with its own entropy G and divergence D. Under
+    ``zero_one_score`` the risk is the error rate, of which the encoder's part is what it adds to the least there is.
+
+    .. math:: \mathbb E[S(q_U, Y)] = \mathbb E[G(p_{Y|X})] + \mathbb E[D(p_{Y|X}, p_{Y|U})] + \mathbb E[D(p_{Y|U}, q_U)]
+
     Args:
       joint: distribution of (X, Y), shape ``[..., x, y]``.
       log_decoder: natural logarithms log q(y | u) of rows that sum to one, shape ``[..., u, y]``.
       encoder: codes ``[..., x]`` (integers) or rows p(u | x) ``[..., x, u]`` (floats); U = X if None.
-      base: base of the logarithm in which the parts are given; nats if None.
+      base: base of the logarithm in which the parts are given; nats if None. The other rules have no unit.
+      rule: the ``ScoringRule``, by which predictions are judged.
 
     Returns:
       ``RiskDecomposition(conditional_entropy, encoder_bias, decoder_error)``, each of shape ``[...]``, with the
       properties ``risk`` and ``excess_risk``.
 
+    Raises:
+      TypeError: if ``rule`` is not a ``ScoringRule``.
+      ValueError: if the rule has not as many values as Y has symbols, or ``base`` is given with another rule than
+        ``log_score``.
+
     Source:
-      arXiv:2405.20452, Theorem 4.
+      arXiv:2405.20452, Theorem 4; Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation
+      (2007), for the other rules.
 
     Examples:
       >>> import isjax, jax.numpy as jnp
@@ -287,6 +352,9 @@ def risk_decomposition(
       >>> parts = isjax.risk_decomposition(joint, uniform, jnp.array([0, 1, 1]), base=2)
       >>> [round(float(part), 6) for part in (*parts, parts.risk)]
       [0.0, 0.0, 1.0, 1.0]
+      >>> parts = isjax.risk_decomposition(joint, uniform, jnp.array([0, 1, 1]), rule=isjax.brier_score)
+      >>> [round(float(part), 6) for part in (*parts, parts.risk)]
+      [0.0, 0.0, 0.5, 0.5]
     """
     joint = _checks.as_probabilities(joint, "joint", axes="x y")
     given_log_decoder, log_decoder = log_decoder, _checks.as_reals(log_decoder, "log_decoder", axes="u y")
@@ -305,17 +373,21 @@ def risk_decomposition(
         _checks.broadcast_batch(encoder=(checked.array, checked.num_axes), log_decoder=(log_decoder, 2))
     _checks.broadcast_batch(joint=(joint, 2), log_decoder=(log_decoder, 2))
     _checks.check_log_masses(given_log_decoder, "log_decoder")
-    return _risk_decomposition(joint, log_decoder, checked, base=_checks.check_base(base))
+    score = _checks.as_score(rule, num_classes, f"Y has {num_classes} symbols in joint of shape {joint.shape}")
+    base = _checks.check_base(base)
+    if base is not None and rule.name != log_score.name:
+        raise ValueError(f"base is the unit of log_score, but rule is {rule.name!r}, which has no unit")
+    return _risk_decomposition(joint, log_decoder, checked, score, base=base)
 
 
 @jax.jit(inline=True, static_argnames="base")
 def _risk_decomposition(
-    joint: Array, log_decoder: Array, encoder: Codes | Rows | None, *, base: float | None
+    joint: Array, log_decoder: Array, encoder: Codes | Rows | None, score: Score, *, base: float | None
 ) -> RiskDecomposition:
-    bias = jnp.zeros(joint.shape[:-2], joint.dtype) if encoder is None else encoder.loss(joint)
+    bias = jnp.zeros(joint.shape[:-2], joint.dtype) if encoder is None else encoder.loss(joint, score)
     joint_uy = joint if encoder is None else encoder.pushforward(joint)
     aligned = _checks.align_batches(joint=(joint_uy, 2), log_decoder=(log_decoder, 2))
-    error = divergence_from_log(*jnp.broadcast_arrays(*aligned))
-    parts = conditional_entropy(joint), bias, error
+    joint_uy, log_decoder = jnp.broadcast_arrays(*aligned)
+    parts = conditional_entropy(joint, score), bias, decoder_error(joint_uy, log_decoder, score)
     batch = jnp.broadcast_shapes(*(part.shape for part in parts))
     return RiskDecomposition(*(in_base(jnp.broadcast_to(part, batch), base) for part in parts))

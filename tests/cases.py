@@ -8,6 +8,7 @@ import numpy as np
 
 import isjax
 from tests.oracles import information as oracle
+from tests.oracles import scoring
 from tests.strategies import masses
 
 
@@ -72,6 +73,25 @@ def _weighted(weight):
     )
 
 
+RULES = {
+    "log": lambda _: isjax.log_score,
+    "brier": lambda _: isjax.brier_score,
+    "spherical": lambda _: isjax.spherical_score,
+    "zero_one": lambda _: isjax.zero_one_score,
+    "squared_error": lambda dtype: isjax.squared_error(scoring.VALUES.astype(dtype)),
+}
+
+
+def _scored(name, *, rows):
+    options = {"shapes": ((3, 4), (3, 2)), "rows": True} if rows else {"shapes": JOINT, "num_codes": 2}
+    return Case(
+        f"scored_loss-{name}-{'rows' if rows else 'codes'}",
+        lambda joint, encoder: isjax.scored_loss(joint, encoder, RULES[name](joint.dtype), num_codes=2),
+        lambda joint, encoder: scoring.loss(name, joint, encoder, 2),
+        **options,
+    )
+
+
 def _plain(name, shapes, **options):
     return Case(name, getattr(isjax, name), getattr(oracle, name), shapes, **options)
 
@@ -124,11 +144,13 @@ MEASURES = (
         rows=True,
         hessian_down_to=1e-18,
     ),
+    *(_scored(name, rows=rows) for name in tuple(RULES)[1:] for rows in (False, True)),
 )
 ONE_OF_EACH = tuple({case.name.split("-")[0]: case for case in MEASURES[::-1]}.values())
 
 # One of each, and of the orders those that other branches compute: the limits 0 and infinity, near one, and above it.
 EXTREME = ("renyi_entropy-0", "renyi_entropy-0.9", "renyi_entropy-inf", "tsallis_entropy-0", "tsallis_entropy-inf",
     "jensen_shannon_divergence-0", "renyi_divergence-0", "renyi_divergence-5", "renyi_divergence-inf",
-    "mutual_information_loss-rows")  # fmt: skip
+    "mutual_information_loss-rows", "scored_loss-brier-rows", "scored_loss-spherical-codes",
+    "scored_loss-squared_error-rows")  # fmt: skip
 BRANCHES = tuple(case for case in MEASURES if case in ONE_OF_EACH or case.name in EXTREME)

@@ -33,6 +33,7 @@ SHOWN = {
     "EncodedLabels": lambda: isjax.encode_labels(np.array(["<b>red</b>", "blue"])),
     "FunctionalRepresentation": lambda: isjax.functional_representation(np.full((9, 3), 1 / 3, "f4")),
     "RiskDecomposition": lambda: isjax.risk_decomposition(JOINT, np.log(np.full((200, 2), 0.5, "f4"))),
+    "ScoringRule": lambda: isjax.squared_error(np.arange(20)),
     "Interval": lambda: isjax.Interval(jnp.float32(0.5), jnp.float32(0.25), jnp.float32(0.75)),
     "SufficiencyTest": lambda: isjax.sufficiency_test(
         KEY, COLUMNS["x"], COLUMNS["y"], COLUMNS["half"], shape=(4, 2, 2)

@@ -19,7 +19,7 @@ THEORY = [
     {"_numerics", "_display"},
     {"_checks"},
     {"distributions"},
-    {"encoders", "entropies", "divergences", "informations"},
+    {"encoders", "entropies", "divergences", "informations", "scoring"},
     {"sufficiency"},
     {"_solvers"},
     {"projection", "quantizers"},

@@ -28,6 +28,8 @@ ARGUMENTS = {
         lambda u: isjax.risk_decomposition(JOINT, np.log(np.full((100, 3), 1 / 3, "f4")), u).encoder_bias,
         CODES,
     ),
+    "scored_loss": (lambda u: isjax.scored_loss(JOINT, u, isjax.brier_score, num_codes=100), CODES),
+    "squared_error": (lambda v: isjax.squared_error(v).entropy(np.full(40, 1 / 40, "f4")), COUNTS[:, 0]),
     "sufficient_projection": (lambda u: isjax.sufficient_projection(JOINT, u, num_codes=100).divergence, CODES),
     "encoder_kernel": (lambda u: isjax.encoder_kernel(u, num_codes=100), CODES),
     "compose_encoders, first": (lambda u: isjax.compose_encoders(u, np.arange(100)[::-1].copy()), CODES),

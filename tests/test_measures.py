@@ -480,7 +480,7 @@ def test_axis_may_be_any_and_several(name, num, options, axis):
     assert values.shape == flat[0].shape[:-1]
 
 
-UNITLESS = ("tsallis_entropy", "total_variation")
+UNITLESS = ("tsallis_entropy", "total_variation", "scored_loss")
 
 
 @pytest.mark.parametrize("case", [c for c in ONE_OF_EACH if c.name.split("-")[0] not in UNITLESS], ids=str)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import isjax
+from tests.cases import RULES
 from tests.helpers import new_programs
 from tests.oracles import bottleneck as oracle
 from tests.strategies import masses, random_joints
@@ -38,6 +39,52 @@ def test_two_class_quantizer_equals_exhaustive_search(dtype):
     assert (found.codes < 3).all()
     p_u = [np.bincount(codes, joint.sum(1), 3) for codes, joint in zip(found.codes, joints, strict=True)]
     np.testing.assert_allclose(found.complexity, oracle.entropy_of_codes(np.stack(p_u)[..., None]), atol=16 * eps)
+
+
+SCORED = {  # the risk of the best prediction for cells of masses p(u, y), with values v
+    "brier": lambda mass, _: mass.sum(-1) - _over_mass((mass**2).sum(-1), mass),
+    "spherical": lambda mass, _: mass.sum(-1) - np.sqrt((mass**2).sum(-1)),
+    "zero_one": lambda mass, _: mass.sum(-1) - mass.max(-1),
+    "squared_error": lambda mass, v: mass @ v**2 - _over_mass((mass @ v) ** 2, mass),
+}
+
+
+def _over_mass(values, mass):
+    return values / np.where(mass.sum(-1) > 0, mass.sum(-1), 1)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_quantizer_under_a_rule_equals_exhaustive_search(name, dtype):
+    """For two classes; under the squared error for three too, in the order of the means and not of a posterior."""
+    eps, cells = float(jnp.finfo(dtype).eps), oracle.partitions(7, 3)
+    for num_classes, values in {2: [1.0, -1.0], 3: [0.0, 3.0, 1.0]}.items():
+        if num_classes > 2 and name != "squared_error":
+            continue
+        tiny = masses(np.random.default_rng(7), (20, 7 * num_classes), np.float64, smallest=1e-20)
+        joints = np.concatenate([random_joints(30, 7, num_classes), tiny.reshape(20, 7, num_classes)])
+        values = np.array(values)
+        rule = isjax.squared_error(values.astype(dtype)) if name == "squared_error" else RULES[name](dtype)
+        found = isjax.optimal_quantizer(joints.astype(dtype), num_codes=3, rule=rule)
+        of_every = SCORED[name](oracle.joints_uy(joints, cells), values).sum(-1)
+        least = of_every.min(1) - SCORED[name](joints, values).sum(-1)
+        whole = SCORED[name](joints.sum(1), values) - SCORED[name](joints, values).sum(-1)
+        np.testing.assert_allclose(found.loss, least, rtol=1e3 * eps, atol=64 * eps)
+        np.testing.assert_allclose(found.relevance, whole - least, rtol=1e3 * eps, atol=64 * eps)
+        assert (found.loss >= 0).all()
+        assert found.is_global.all()
+        assert (found.codes < 3).all()
+        again = isjax.scored_loss(joints.astype(dtype), found.codes, rule, num_codes=3)
+        np.testing.assert_allclose(found.loss, again, rtol=16 * eps, atol=eps)
+
+
+def test_the_best_cells_depend_on_the_rule():
+    """Two cells for information keep the certain inputs apart; two for the error rate need only part at one half."""
+    joint = np.float32([[0.04, 0.0], [0.27, 0.23], [0.2, 0.26]])
+    informed = isjax.optimal_quantizer(joint, num_codes=2).codes.tolist()
+    guessing = isjax.optimal_quantizer(joint, num_codes=2, rule=isjax.zero_one_score)
+    assert informed == [0, 1, 1]
+    assert guessing.codes.tolist() == [0, 0, 1]
+    assert guessing.loss == 0
 
 
 def test_cells_of_the_optimum_are_intervals_of_the_posterior():
@@ -125,6 +172,7 @@ def test_a_second_call_makes_no_new_program():
 
     def quantize(key, joint, max_steps):
         isjax.optimal_quantizer(joint, num_codes=2)
+        isjax.optimal_quantizer(joint, num_codes=2, rule=isjax.squared_error(joint[0]))
         isjax.kl_means_quantizer(key, joint, num_codes=2, num_restarts=2, max_steps=max_steps)
         isjax.quantizers_up_to(key, joint, num_codes=2, num_restarts=2, max_steps=max_steps)
 

@@ -153,6 +153,46 @@ def test_many_inputs_and_codes_never_make_a_dense_array():
     np.testing.assert_allclose(value, oracle.mutual_information(joint) - oracle.mutual_information(joint_uy), rtol=1e-5)
 
 
+# --- drift --------------------------------------------------------------------------------------------------------
+
+
+@theorem(p=joints(), q=joints(), encoder=encoders(), near=st.floats(0, 1))
+def test_a_loss_changes_by_no_more_than_the_drift_allows(p, q, encoder, near, dtype):
+    p, q = p.astype(dtype), (near * p + (1 - near) * q).astype(dtype)
+    distance = jnp.minimum(jitted(isjax.total_variation, axis=(0, 1))(p, q), 1)
+    bound = jitted(isjax.drift_bound, num_classes=4)(distance)
+    encoder = jnp.asarray(oracle.rows(encoder, 2), dtype)
+    assert abs(loss(p, encoder) - loss(q, encoder)) <= bound + close(dtype, 1)["atol"] ** 0.5 / 8
+    change = jitted(isjax.conditional_entropy)(p) - jitted(isjax.conditional_entropy)(q)
+    assert abs(change) <= bound / 2 + close(dtype, 1)["atol"] ** 0.5 / 8
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 8])
+def test_half_of_the_drift_bound_is_attained(num_classes, dtype):
+    """Y is constant, then equals X with probability τ: a code that says nothing was sufficient, and loses H(Y)."""
+    for tau in (1e-3, 0.1, 1 - 1 / num_classes):
+        rest = np.full(num_classes - 1, tau / (num_classes - 1))
+        after = np.diag([1 - tau, *rest]).astype(dtype)
+        before = np.zeros_like(after)
+        before[:, 0] = after.sum(1)
+        nothing = np.zeros(num_classes, int)
+        assert isjax.mutual_information_loss(before, nothing) == 0
+        distance = isjax.total_variation(before, after, axis=(0, 1))
+        np.testing.assert_allclose(distance, tau, rtol=1e-5)
+        bound = isjax.drift_bound(distance, num_classes)
+        np.testing.assert_allclose(isjax.mutual_information_loss(after, nothing), bound / 2, rtol=1e-4)
+
+
+def test_drift_bound_up_to_its_ends(dtype):
+    bound = jitted(isjax.drift_bound, num_classes=3)
+    distances = jnp.array([0.0, 0.25, 2 / 3, 0.9, 1.0], dtype)
+    expected = [2 * (oracle.entropy([1 - t, t]) + t * math.log(2)) for t in (0, 0.25)] + [2 * math.log(3)] * 3
+    np.testing.assert_allclose(bound(distances), expected, **close(dtype))
+    np.testing.assert_array_equal(isjax.drift_bound(distances, 1), 0)
+    assert np.isnan(bound(jnp.array([-0.1, 1.1, np.nan], dtype))).all()
+    np.testing.assert_allclose(isjax.drift_bound(distances, 3, base=3)[-1], 2, rtol=1e-6)
+
+
 # --- layers -------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,13 @@ def test_shapes_of_beta():
 def test_more_than_two_classes():
     message = "joint has 4 classes in shape (3, 4), but the optimum is known for two: use kl_means_quantizer"
     refused(ValueError, message, "optimal_quantizer", joint=np.full((3, 4), 1 / 12, "f4"))
+    message = "joint has 4 classes in shape (3, 4), but the optimum is known for two: rule 'brier' is no squared_error"
+    refused(ValueError, message, "optimal_quantizer", joint=np.full((3, 4), 1 / 12, "f4"), rule=isjax.brier_score)
+    message = "rule has 3 values, but Y has 4 symbols in joint of shape (3, 4)"
+    rule = isjax.squared_error([0, 1, 2])
+    refused(ValueError, message, "optimal_quantizer", joint=np.full((3, 4), 1 / 12, "f4"), rule=rule)
+    message = "rule must be a ScoringRule, such as isjax.brier_score, got 'squared_error'"
+    refused(TypeError, message, "optimal_quantizer", rule="squared_error")
 
 
 def test_what_becomes_of_a_missing_value():

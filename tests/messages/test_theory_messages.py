@@ -51,6 +51,7 @@ RIGHT = {
     "mutual_information_loss": {"joint": JOINT, "encoder": CODES},
     "is_sufficient": {"joint": JOINT, "encoder": CODES},
     "risk_decomposition": {"joint": JOINT, "log_decoder": LOG_Q, "encoder": CODES},
+    "scored_loss": {"joint": JOINT, "encoder": CODES, "rule": isjax.brier_score},
     "minimal_sufficient_encoder": {"joint": JOINT},
     "layerwise_loss": {"joint": JOINT, "encoders": np.stack([CODES, CODES])},
 }
@@ -69,10 +70,10 @@ WITH_BASE = [
     f
     for f in RIGHT
     if f.split("_")[-1] in ("entropy", "divergence", "information", "correlation", "loss", "decomposition")
-    and f not in ("tsallis_entropy", "layerwise_loss")
+    and f not in ("tsallis_entropy", "layerwise_loss", "scored_loss")
 ]
 OF_VARIABLES = ["total_correlation", "dual_total_correlation", "co_information", "o_information"]
-WITH_CODES = ["pushforward", "mutual_information_loss", "is_sufficient"]
+WITH_CODES = ["pushforward", "mutual_information_loss", "is_sufficient", "scored_loss"]
 
 
 def call(name, **changed):
@@ -304,6 +305,55 @@ def test_decoders():
     message = "batch axes must broadcast, got (2,) in joint and (3,) in log_decoder"
     batches = {"joint": np.stack([JOINT, JOINT]), "log_decoder": np.stack([LOG_Q] * 3)}
     refused(ValueError, message, call, "risk_decomposition", **batches)
+
+
+@pytest.mark.parametrize("name", ["scored_loss", "risk_decomposition"])
+def test_rules(name):
+    message = "rule must be a ScoringRule, such as isjax.brier_score, got 'brier'"
+    refused(TypeError, message, call, name, rule="brier")
+    refused(TypeError, "rule must be a ScoringRule, such as isjax.brier_score, got None", call, name, rule=None)
+    message = "rule must be a ScoringRule, such as isjax.squared_error(values), got a function"
+    refused(TypeError, message, call, name, rule=isjax.squared_error)
+    message = "rule has 3 values, but Y has 2 symbols in joint of shape (3, 2)"
+    refused(ValueError, message, call, name, rule=isjax.squared_error([0, 1, 2]))
+
+
+def test_rules_of_distributions():
+    rule = isjax.squared_error([0, 1, 2])
+    refused(ValueError, "rule has 3 values, but Y has 4 symbols in p of shape (4,)", rule.entropy, P)
+    refused(ValueError, "rule has 3 values, but Y has 4 symbols in p of shape (4,)", rule.divergence, P, P)
+    refused(ValueError, "p sums to 2, not 1", isjax.brier_score.entropy, 2 * P)
+    refused(ValueError, "q must not be negative, got -0.25", isjax.brier_score.divergence, P, -P)
+    message = "p and q must share an alphabet, got sizes (4,) in p and (3,) in q"
+    refused(ValueError, message, isjax.brier_score.divergence, P, P[:3])
+    refused(TypeError, "p must hold floating-point probabilities", isjax.zero_one_score.entropy, CODES)
+
+
+def test_a_unit_of_a_rule_that_has_none():
+    message = "base is the unit of log_score, but rule is 'brier', which has no unit"
+    refused(ValueError, message, call, "risk_decomposition", rule=isjax.brier_score, base=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ("abc", TypeError, "values must be an array of numbers, one for each symbol of Y, got 'abc'"),
+        (None, TypeError, "values must be an array of numbers, one for each symbol of Y, got None"),
+        ([True, False], TypeError, "values must be an array of numbers, one for each symbol of Y, got a list"),
+        (np.zeros((2, 2)), ValueError, "values must have shape [y], one for each symbol of Y, got shape (2, 2)"),
+        ([], ValueError, "values must have shape [y], one for each symbol of Y, got shape (0,)"),
+        (3.0, ValueError, "values must have shape [y], one for each symbol of Y, got shape ()"),
+        ([0.0, np.inf], ValueError, "values must be finite, got inf at [1]"),
+    ],
+)
+def test_values(values, error, message):
+    refused(error, message, isjax.squared_error, values)
+
+
+def test_distances():
+    refused(ValueError, "total_variation must lie in [0, 1], got 1.5", isjax.drift_bound, 1.5, 2)
+    refused(TypeError, "num_classes must be an integer, got 2.0", isjax.drift_bound, 0.1, 2.0)
+    refused(ValueError, "num_classes must be at least 1, got 0", isjax.drift_bound, 0.1, 0)
 
 
 def test_samples():
