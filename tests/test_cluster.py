@@ -1,7 +1,9 @@
 """Wherever a study is trained, its numbers are those of one process, and a worker that dies loses nothing."""
 
 import dataclasses
+import functools
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -14,8 +16,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import distributed
+import flax.linen as nn
 import jax
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 
@@ -204,6 +208,49 @@ def test_a_cluster_whose_worker_is_killed_loses_nothing_and_the_command_line_joi
         ]
     cli.main([*WORDS, "--output", str(tmp_path / "here"), "--quiet"])
     same_numbers(*(isjax.study.load(tmp_path / place / "study.nc") for place in ("there", "here")))
+
+
+class Residual(nn.Module):
+    """A network of one's own, in a module that workers import."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        hidden = nn.Dense(4)(inputs)
+        return nn.Dense(2)(hidden + nn.tanh(nn.Dense(4)(hidden)))
+
+
+OWN = isjax.SweepSpec(
+    networks={"residual": Residual(), "code": isjax.EncoderDecoder((4,), 3, 2)},
+    optimizer={"residual": optax.adam, "code": functools.partial(optax.sgd, momentum=0.9)},
+    lengths=(8, math.inf),
+    num_seeds=1,
+    num_steps=20,
+    num_evals=2,
+)
+
+
+def test_networks_and_optimisers_of_ones_own_are_trained_by_workers_that_can_import_them(problems, tmp_path):
+    expected = isjax.study.run(KEY, problems, OWN)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        same_numbers(isjax.study.run(KEY, problems, OWN, executor=client.get_executor()), expected)
+
+    class Local(nn.Module):
+        @nn.compact
+        def __call__(self, inputs):
+            return nn.Dense(2)(inputs)
+
+    spec = dataclasses.replace(OWN, networks={"local": Local()}, optimizer=optax.sgd)
+    with (
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+        pytest.raises(blocks.RunError, match=r"the executor failed to train 2 blocks \(.*Local.*\)") as error,
+    ):
+        isjax.study.run(KEY, problems, spec, executor=pool)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def free_port():

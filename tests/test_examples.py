@@ -253,3 +253,18 @@ def test_a_network_trained_on_the_measures_attains_the_information_bottleneck(fi
     assert found["objective above the curve's, at most"] < 0.01
     assert found["null, most information in the code"] < 1e-3 < found["I(X;Y)"]
     assert found["largest difference between the four"] < 1e-6
+
+
+def test_with_many_data_what_a_learned_code_lost_is_nearly_all_of_the_excess_risk(figure, capsys):
+    """With few it is not. No part is negative, no code keeps more than the bottleneck allows; δ = 0 loses nothing."""
+    sizes = {"num_inputs": 6, "numbers": (4, 16), "lengths": (32, 4096), "num_seeds": 2, "num_steps": 800}
+    found = load("learned_codes").main(figure, **sizes)
+    assert found["share of the code in the excess risk, n=4096"] > 0.8
+    assert found["share of the code in the excess risk, n=32"] < 0.7
+    assert (
+        found["Adam, soft, 16 codes, n=4096: code loss"] < 0.3 * found["SGD, soft, 16 codes, n=4096: code loss"] + 0.05
+    )
+    assert found["least of parts"] >= 0
+    assert found["largest excess over the bottleneck's curve"] < 1e-3
+    assert found["null, largest code loss"] < 1e-9
+    assert f"null, largest code loss: {found['null, largest code loss']:.3g}" in capsys.readouterr().out
