@@ -104,14 +104,17 @@ class Measure:
         """Reads, measures and prints."""
         from isjax.data import report
 
+        keep_programs()
         try:
             _checks.check_integer(self.seed, "seed", at_least=0)
             encoders, codes = self.reading.own_codes(self.file, self.spec.encoders)
             spec = dataclasses.replace(self.spec, encoders=encoders)
             spec = spec if spec.inputs else spec.with_inputs(self._other_columns())
             others = (spec.target, *(each for each in encoders if each not in codes))
-            table = self.reading.read(self.file, spec.inputs, others, codes)
-            found = measure(jax.random.key(self.seed), table, spec)
+            with working("reading") as status:
+                table = self.reading.read(self.file, spec.inputs, others, codes)
+                status.update(f"measuring {table.num_rows} rows")
+                found = measure(jax.random.key(self.seed), table, spec)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         errors = Console(stderr=True, emoji=False)
@@ -163,8 +166,10 @@ class Rank:
             ranked = self.spec.columns or tuple(each for each in self._columns() if each != self.spec.target)
             cut = (ranked, (self.spec.target,)) if self.reading.bins else ((), (*ranked, self.spec.target))
             reading = dataclasses.replace(self.reading, bins=self.reading.bins or "4")
-            table = reading.read(self.file, *cut)
-            found = rank(jax.random.key(self.seed), table, dataclasses.replace(self.spec, columns=ranked))
+            with working("reading") as status:
+                table = reading.read(self.file, *cut)
+                status.update(f"ranking {len(ranked)} columns of {table.num_rows} rows")
+                found = rank(jax.random.key(self.seed), table, dataclasses.replace(self.spec, columns=ranked))
         except (OSError, OverflowError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         check_writable(self.output)
