@@ -403,22 +403,27 @@ def _train(
     params = network.init(key_init, problem.features)
     carry = _Carry(params, optimizer(learning_rate).init(params))
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    _, (code, log_decoder) = jax.lax.scan(segment, carry, (starts, steps))
-    bias = Codes(problem.codes, problem.features.shape[0]).loss(problem.joint)
-    if code is None:
-        of_code, code_loss = joint_uy, jnp.zeros_like(bias)
-    else:
+    _, trained = jax.lax.scan(segment, carry, (starts, steps))
+    return _measured(problem, joint_uy, data, steps, trained)
+
+
+def _measured(problem: Problem, joint_uy: Array, data: Array, steps: Array, trained: "_Applied") -> Trace:
+    """The exact risk of a network at its evaluations, in parts; ``data`` is its training data's distribution of (U, Y).
+
+    Rows of a code that do not sum to one give NaN.
+    """
+    code, log_decoder = trained
+    of_code, code_loss = joint_uy, jnp.zeros(steps.shape, joint_uy.dtype)
+    if code is not None:
         is_code = jnp.all(jnp.abs(jnp.sum(code, axis=-1) - 1) < _ROUNDING, axis=-1)
         code = nan_where(~is_code[:, None, None], code)
-        code_loss = Rows(code).loss(joint_uy)
-        of_code = Rows(code).pushforward(joint_uy)
+        of_code, code_loss = Rows(code).pushforward(joint_uy), Rows(code).loss(joint_uy)
     with jax.default_matmul_precision("highest"):
         train_loss = -jnp.sum(_pushed(code, data) * log_decoder, axis=(-2, -1))
+    entropy = jnp.broadcast_to(conditional_entropy(problem.joint), steps.shape)
+    bias = Codes(problem.codes, problem.features.shape[0]).loss(problem.joint)
     error = risk_decomposition(of_code, log_decoder).decoder_error
-    code_loss = jnp.broadcast_to(code_loss, error.shape)
-    entropy = jnp.broadcast_to(conditional_entropy(problem.joint), error.shape)
-    risk = RiskDecomposition(entropy, bias + code_loss, error)
-    return Trace(steps, train_loss, risk, code_loss, log_decoder, code)
+    return Trace(steps, train_loss, RiskDecomposition(entropy, bias + code_loss, error), code_loss, log_decoder, code)
 
 
 class _Carry(NamedTuple):
