@@ -311,7 +311,10 @@ try:
     isjax.study.run(jax.random.key(1), problems, spec, output=output)
 except (OSError, RuntimeError) as error:
     refused = str(error)
-print(json.dumps([jax.device_count(), study.decoder_error.values.tolist(), again.identical(study), refused]))
+from tests.test_cluster import OWN
+own = isjax.study.run(jax.random.key(1), problems, OWN)
+numbers = [study.decoder_error.values.tolist(), own.excess_risk.values.tolist()]
+print(json.dumps([jax.device_count(), *numbers, again.identical(study), refused]))
 """
 
 
@@ -339,12 +342,14 @@ def test_two_processes_as_one_program_give_the_numbers_of_one_and_the_first_writ
         for process in processes:
             process.kill()
     first, second = (json.loads(out.splitlines()[-1]) for out, _ in outputs)
-    for num_devices, numbers, is_identical, _ in (first, second):
+    own = isjax.study.run(KEY, problems, OWN)
+    for num_devices, numbers, of_own_networks, is_identical, _ in (first, second):
         assert num_devices == 2
         np.testing.assert_allclose(numbers, here["decoder_error"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(of_own_networks, own["excess_risk"], rtol=0, atol=1e-5)
         assert is_identical
-    assert "Not a directory" in first[3]
-    assert second[3] == "the first process failed; its message says why"
+    assert "Not a directory" in first[4]
+    assert second[4] == "the first process failed; its message says why"
     assert outputs[0][1].count("training block") == NUM_BLOCKS // 2
     assert "training block" not in outputs[1][1]
     assert [path.name for path in tmp_path.iterdir()] == ["study.nc"]
