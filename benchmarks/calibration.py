@@ -251,7 +251,12 @@ def main(arguments):
     covering = {name: (name, ".3f") for name in ("mean_estimate", "covered", "above", "width")}
     simulations = [("rejected at nominal 5 %", size_and_power, options.tests, rejections)]
     simulations += [("covered at nominal 95 %", coverage, options.intervals, covering)]
-    comparing = {"tail": ("tail", ""), "estimator": ("estimator", ""), "bias": ("bias", "+.4f"), "rmse": ("error", ".4f")}
+    comparing = {
+        "tail": ("tail", ""),
+        "estimator": ("estimator", ""),
+        "bias": ("bias", "+.4f"),
+        "rmse": ("error", ".4f"),
+    }
     comparing |= {name: (name, ".3f") for name in ("covered", "above", "width")}
     simulations += [("estimators and intervals, nominal 95 %", comparison, options.compared, comparing)]
     for name, simulate, num, columns in simulations:

@@ -1,6 +1,6 @@
-"""The family of conditionals whose losses an interval tries: observed rows tilted away from their code's mean.
+r"""The family of conditionals whose losses an interval tries: observed rows tilted away from their code's mean.
 
-.. math:: q_t(y|x,u) \\propto \\hat p(y|u)\\, r(x,u,y)^t
+.. math:: q_t(y|x,u) \propto \tilde p(y|u)\, r(x,u,y)^t
 
 Its loss is exact at every t, and its samples are drawn at many t at once, from the same uniform numbers.
 """
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln, ndtri
 
-from isjax._numerics import divergence_terms, rows_or_zero, safe_divide
+from isjax._numerics import divergence_terms, information_terms, rows_or_zero, safe_divide
 from isjax._typing import Array, Float, Int
 
 _BY_SAMPLE = 64
@@ -117,12 +117,21 @@ def tilted(tilt: Array, targets: Array, logs: Array) -> Array:
     return rows_or_zero(targets * jnp.exp(exponents - jnp.where(largest > -jnp.inf, largest, 0)))
 
 
-def exact_loss(tilt: Array, table: Table, logs: Array) -> Array:
-    """L(t) = Σ n(x,u)/N D(q_t(·|x,u) ‖ q_t(·|u)) in nats."""
-    rows, totals = tilted(tilt, table.targets, logs), table.totals
-    mixtures = rows_or_zero(jax.ops.segment_sum(totals[:, None] * rows, table.codes, totals.size))[table.codes]
-    loss = safe_divide(jnp.sum(totals * jnp.sum(divergence_terms(rows, mixtures), axis=-1)), jnp.sum(totals), 0)
-    return jnp.where(tilt == 0, 0, loss)
+def exact_loss(tilt: Array, table: Table, logs: Array) -> tuple[Array, Array]:
+    """The loss of q_t in nats, Σ n(x,u)/N d(x,u) + Σ_u χ²_u/2N, and its standard error √(Var d/N) from n(x,u).
+
+    d = D(q_t(·|x,u) ‖ q_t(·|u)). A loss is concave in the shares of the rows of a code, so that of random shares is too
+    small, to first order by the second term on average, with χ²_u = Σ_x n(x,u)/n(u) Σ_y (q_t(y|x,u) − q_t(y|u))² /
+    q_t(y|u). Its derivative in a share is d.
+    """
+    rows, totals, codes = tilted(tilt, table.targets, logs), table.totals, table.codes
+    mixtures = rows_or_zero(jax.ops.segment_sum(totals[:, None] * rows, codes, totals.size))[codes]
+    shares = safe_divide(totals, jax.ops.segment_sum(totals, codes, totals.size)[codes], 0)
+    squares = shares * jnp.sum(safe_divide((rows - mixtures) ** 2, mixtures, 0), axis=-1)
+    divergences, total = jnp.sum(information_terms(rows, mixtures), axis=-1), jnp.sum(totals)
+    mean = jnp.sum(totals * divergences) / total
+    loss, variance = mean + jnp.sum(squares) / (2 * total), jnp.sum(totals * (divergences - mean) ** 2) / total
+    return jnp.where(tilt == 0, 0, loss), jnp.sqrt(variance / total)
 
 
 def observed_loss(table: Table) -> Array:

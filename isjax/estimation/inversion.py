@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import ndtri
 
 from isjax import _checks
 from isjax._numerics import nan_where
@@ -13,7 +14,7 @@ from isjax.estimation._cells import Sizes, check_samples, number_pairs, outside_
 from isjax.estimation._tilting import Table, drawn_losses, exact_loss, log_ratios, observed_loss
 from isjax.estimation.intervals import Interval
 
-__all__ = ["invert", "loss_interval"]
+__all__ = ["invert", "least_num_draws", "loss_interval"]
 
 _TILTS = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2.5, 4.5, 8, 14, 25)
 """Tilts that are tried first; at the last, rows are certain of one target."""
@@ -42,18 +43,27 @@ def loss_interval(
 
     .. math:: \{L(t) : P_t(\hat I \ge \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2} \text{ and }
               P_t(\hat I \le \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2}\},
-              \qquad q_t(y|x) \propto \hat p(y|u)\, r(x,y)^t,
-              \qquad r = \frac{n(x,y) + a\,\hat p(y|u)}{(n(x) + a)\,\hat p(y|u)}
+              \qquad q_t(y|x) \propto \tilde p(y|u)\, r(x,y)^t,
+              \qquad r = \frac{n(x,y) + a\,\tilde p(y|u)}{(n(x) + a)\,\tilde p(y|u)}
 
-    The loss L(t) of q_t is exact and rises from L(0) = 0. The probabilities are those of the plug-in loss of B samples of
-    q_t with the same n(x), as (1 + #)/(1 + B); all t share their uniform numbers. The plug-in's bias is therefore that
-    of the draws, however thin the cells are. The lower end is zero exactly if the test of a sufficient code, at t = 0,
-    does not reject at the level (1 − c)/2. The estimate is the L(t) at which half of the draws are above: it is too
-    large as often as too small, and zero in half of the samples of a sufficient code.
+    The loss L(t) of q_t is exact and rises from L(0) = 0. The probabilities are those of the plug-in loss of B samples
+    of q_t with the same n(x), as (1 + #)/(1 + B); all t share their uniform numbers. However thin the cells are, the
+    bias of the plug-in is therefore that of the draws. The lower end is zero exactly if the test of a sufficient code,
+    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which half of the draws are above: too
+    large as often as too small, and zero in about half of the samples of a sufficient code.
 
-    U need not be a function of X: rows are the pairs (x, u) that occur. A constant code gives I(X;Y), and the code in
-    place of X with a constant code I(U;Y). Pseudo-counts a are a third of the concentration at which rows are most
-    likely as Dirichlet-multinomial draws around p̂(y|u), from 1/48 to 21.
+    Two things concern samples that are few. Pseudo-counts: p̃(y|u) = (n(y,u) + b p̂(y))/(n(u) + b), and b is the most
+    likely concentration if codes are Dirichlet-multinomial draws around p̂(y); a is a third of that of rows around
+    p̃(y|u); both concentrations are sought from 1/16 to 64. And the counts n(x) are a sample too: L(t) includes, to first
+    order, what their chance takes from a loss on average, and ends are moved by what it adds to the variance.
+
+    U need not be a function of X: rows are the pairs (x, u) that occur. A constant code gives I(X;Y), and the codes in
+    place of X with a constant code I(U;Y).
+
+TABLE
+    The time is proportional to n or to the number of pairs (x, u), y, whichever is less, and to B: 0.05 s for 300 samples
+    of (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that
+    can occur, at most n, times |Y|.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -71,8 +81,8 @@ def loss_interval(
       ValueError: if the lengths differ, a sample is empty, or there are too few draws for the confidence.
 
     Source:
-      Cox and Hinkley, Theoretical Statistics (1974), chapter 7; Davison and Hinkley (1997), section 5.4, for the tilt;
-      Minka, Estimating a Dirichlet distribution (2000), for the pseudo-counts.
+      Cox and Hinkley, Theoretical Statistics (1974), chapter 7, for intervals of tests that are inverted; Davison and
+      Hinkley (1997), section 5.4, for tilted resampling; Good (1965) for the pseudo-counts.
 
     Examples:
       >>> import isjax, jax, jax.numpy as jnp
@@ -87,16 +97,15 @@ def loss_interval(
     _checks.check_key(key)
     samples, sizes = check_samples(x, y, u, shape)
     confidence = _checks.check_open_unit_interval(confidence, "confidence")
-    num_draws = check_num_draws(num_draws, confidence)
+    num_draws = _checks.check_integer(num_draws, "num_draws", at_least=least_num_draws(confidence))
     _checks.check_no_batch(*samples)
     _checks.check_num_cells((min(samples[0].size, sizes[0] * sizes[2]), sizes[1]), "pairs (x, u) and targets")
     return _loss_interval(key, *samples, confidence, sizes=sizes, num_draws=num_draws)
 
 
-def check_num_draws(num_draws: int, confidence: float, name: str = "num_draws") -> int:
-    """A number of draws with which a test can reject at the level (1 − c)/2."""
-    least = math.ceil(2 / (1 - confidence) - 1 - 1e-9)
-    return _checks.check_integer(num_draws, name, at_least=least)
+def least_num_draws(confidence: float) -> int:
+    """The least number of draws with which a test can reject at the level (1 − c)/2."""
+    return math.ceil(2 / (1 - confidence) - 1 - 1e-9)
 
 
 @jax.jit(inline=True, static_argnames=("sizes", "num_draws"))
@@ -155,7 +164,7 @@ class _Brackets(NamedTuple):
 
 
 def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, num_draws: int) -> Interval:
-    """The interval of counts ``[row, y]`` of the pairs (x, u), and the codes of these rows; empty rows do not matter."""
+    """The interval of counts ``[row, y]`` of the pairs (x, u), with the codes of these rows; rows may be empty."""
     table = Table.of(counts, codes)
     logs = log_ratios(table)
     observed, total = observed_loss(table), jnp.sum(table.counts)
@@ -174,8 +183,23 @@ def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, n
     nowhere = jnp.full(3, jnp.inf, counts.dtype)
     start = jnp.array(_TILTS, counts.dtype), _Brackets(jnp.full_like(nowhere, -1), nowhere, -nowhere, nowhere)
     (_, brackets), _ = jax.lax.scan(narrow, start, None, length=_NUM_ROUNDS)
-    low, estimate, high = jax.lax.map(lambda tilt: exact_loss(tilt, table, logs), brackets.roots())
-    return Interval(estimate, jnp.minimum(low, estimate), jnp.maximum(estimate, high))
+    losses, errors = jax.lax.map(lambda tilt: exact_loss(tilt, table, logs), brackets.roots())
+    return _widened(losses, errors * ndtri((1 + confidence) / 2))
+
+
+def _widened(losses: Array, errors: Array) -> Interval:
+    """The interval of losses, lower, median and upper, given n(x, u), made wider by what n(x, u) adds to its errors.
+
+    Errors add as squares: below on the scale of logarithms, so that a loss above zero stays above it.
+    """
+    estimate = losses[1]
+    low, high = jnp.minimum(losses[0], estimate), jnp.maximum(losses[2], estimate)
+    above = low > 0
+    ratio = jnp.where(above, low, 1) / jnp.where(above, estimate, 1)
+    below = jnp.hypot(jnp.log(ratio), errors[0] / jnp.where(above, estimate, 1))
+    return Interval(
+        estimate, jnp.where(above, estimate * jnp.exp(-below), 0), estimate + jnp.hypot(high - estimate, errors[2])
+    )
 
 
 def _in_chunks(key: Array, table: Table, logs: Array, tilts: Array, num_draws: int) -> Array:
