@@ -214,7 +214,7 @@ def test_a_thousand_symbols_each_are_measured_and_warned_of():
     found = measure(KEY, sample, spec)
     assert found.encoders[0].statistic >= 0
     few, small = found.warnings()
-    assert few.startswith("3000 rows are few for the codes of u: below 8 rows a code")
+    assert few.startswith("3000 rows are few for the codes of u: below 12 rows a code")
     assert small.startswith("expected counts are small (given u): p-values from the χ² limit are too small")
     (few, _) = measure(KEY, sample, dataclasses.replace(spec, method="miller_madow")).warnings()
     assert "use --method inversion" in few

@@ -55,8 +55,9 @@ class Table(NamedTuple):
         """
         num_rows, empty = counts.shape[0], jnp.sum(counts, axis=-1) == 0
         whole = counts.astype(jnp.uint32)
-        of_target = jnp.sum(_mixed(whole, jnp.sum(whole, axis=-1, keepdims=True)), axis=0, dtype=jnp.uint32)
-        of_row = jnp.sum(_mixed(whole, of_target), axis=-1, dtype=jnp.uint32)
+        of_cells = _mixed(whole, jnp.sum(whole, axis=-1, keepdims=True))
+        of_target = jnp.sum(jnp.where(whole > 0, of_cells, 0), axis=0, dtype=jnp.uint32)
+        of_row = jnp.sum(jnp.where(whole > 0, _mixed(whole, of_target), 0), axis=-1, dtype=jnp.uint32)
         of_code = jax.ops.segment_sum(jnp.where(empty, 0, _mixed(of_row, of_row)), codes, num_rows)
         order = jnp.lexsort((of_row, codes, of_code[codes], empty))
         of_columns = jnp.lexsort((of_target, jnp.sum(counts, axis=0) == 0))

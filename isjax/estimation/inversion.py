@@ -60,7 +60,7 @@ def loss_interval(
     U need not be a function of X: rows are the pairs (x, u) that occur. A constant code gives I(X;Y), and the codes in
     place of X with a constant code I(U;Y).
 
-TABLE
+    TABLE
     The time is proportional to n or to the number of pairs (x, u), y, whichever is less, and to B: 0.05 s for 300 samples
     of (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that
     can occur, at most n, times |Y|.
@@ -134,9 +134,8 @@ class _Brackets(NamedTuple):
 
     def narrowed(self, tilts: Array, values: Array) -> "_Brackets":
         """The brackets that values ``[limit, tilt]`` at these tilts, sorted, leave."""
-        is_positive = values >= 0
-        first = jnp.cumsum(is_positive[:2], axis=-1) > 0
-        last = jnp.cumsum(~is_positive[2:, ::-1], axis=-1)[:, ::-1] == 0
+        first = jnp.cumsum(values[:2] >= 0, axis=-1) > 0
+        last = jnp.cumsum(values[2:, ::-1] <= 0, axis=-1)[:, ::-1] == 0
         left, right = self.left[:, None], self.right[:, None]
         reached = (tilts >= right) | ((tilts > left) & jnp.concatenate([first, last]))
         before = jnp.sum(~reached, axis=-1) - 1
@@ -168,7 +167,7 @@ def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, n
     table = Table.of(counts, codes)
     logs = log_ratios(table)
     observed, total = observed_loss(table), jnp.sum(table.counts)
-    rounding = 16 * float(jnp.finfo(counts.dtype).eps) * (observed + jnp.sqrt(total * observed))
+    rounding = 16 * float(jnp.finfo(counts.dtype).eps) * (1 + observed + jnp.sqrt(total * observed))
     most = jnp.floor((1 + num_draws) * (1 - confidence) / 2 + 1e-4).astype(int)  # p ≤ (1 − c)/2: 1 + # ≤ most
 
     def narrow(carry: tuple[Array, _Brackets], _: None) -> tuple[tuple[Array, _Brackets], None]:

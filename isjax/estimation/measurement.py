@@ -40,7 +40,7 @@ Method = Literal[
 """How ``measure`` estimates: by ``isjax.loss_interval``, or by a method of ``isjax.estimate_entropy``."""
 
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
-_ROWS_A_CODE = 8  # with fewer rows per code intervals by inversion have been seen to lie below the loss
+_ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
 _NUM_CELLS = 2**24  # cells of all draws: fewer draws are made of a larger table
 
@@ -248,7 +248,9 @@ class Measurement:
                 "--method inversion"
             )
         tested = [each for each in self.encoders if each.degrees_of_freedom]
-        thin = [each.column for each in tested if self.rows < _ROWS_A_CODE * each.symbols < _ROWS_A_CODE * self.rows]
+        thin = [
+            each.column for each in tested if self.rows < _ROWS_A_CODE * each.symbols and each.symbols > _MANY_CODES
+        ]
         if thin and self.method == "inversion":
             yield (
                 f"{self.rows} rows are few for the codes of {', '.join(thin)}: below {_ROWS_A_CODE} rows a code, "
