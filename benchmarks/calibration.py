@@ -6,6 +6,7 @@ makes the loss what the table says; zero at the null. At nominal 5 %, and 95 %.
 
 import argparse
 import functools
+import importlib
 import importlib.util
 import pathlib
 import time
@@ -188,7 +189,7 @@ def _infomeasure(x, y, codes):
     """Estimates of ``infomeasure``, if it is installed: its own corrections of conditional mutual information."""
     if importlib.util.find_spec("infomeasure") is None:
         return {}
-    import infomeasure
+    infomeasure = importlib.import_module("infomeasure")
 
     def estimates(method):
         return np.array([

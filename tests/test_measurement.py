@@ -213,10 +213,15 @@ def test_a_thousand_symbols_each_are_measured_and_warned_of():
     spec = MeasureSpec(target="y", inputs=("x",), encoders=("u",), num_resamples=2, num_permutations=9)
     found = measure(KEY, sample, spec)
     assert found.encoders[0].statistic >= 0
-    few, small = found.warnings()
-    assert few.startswith("3000 rows are few for the codes of u: below 12 rows a code")
+    assert found.encoders[0].method == "miller_madow"
+    wide, thin, small = found.warnings()
+    assert wide.endswith(
+        "are too many to invert a test: informations given u are Miller and Madow's, which are too large, and "
+        "intervals miss; merge symbols, or cut numbers into fewer bins (--bins)"
+    )
+    assert thin.startswith("3000 rows are few for the codes of u: below 12 rows a code")
     assert small.startswith("expected counts are small (given u): p-values from the χ² limit are too small")
-    (few, _) = measure(KEY, sample, dataclasses.replace(spec, method="miller_madow")).warnings()
+    few, _ = measure(KEY, sample, dataclasses.replace(spec, method="miller_madow")).warnings()
     assert "use --method inversion" in few
 
 

@@ -118,11 +118,15 @@ class Sample(NamedTuple):
         sizes = (alphabet_size(x), alphabet_size(y), alphabet_size(u))
         return cls(_sums(partition.cells, counts), distinct, y[first], sizes)
 
+    @property
+    def num_rows(self) -> int:
+        """Number of pairs (x, u) that occur."""
+        return alphabet_size(self.partition.rows)
+
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts ``[row, y]`` and the code of each row, padded to a power of four rows, so that programs are shared."""
-        num_rows, num_targets = alphabet_size(self.partition.rows), self.sizes[1]
-        size = max(64, 4 ** math.ceil(math.log(num_rows, 4)))
-        counts, codes = np.zeros((size, num_targets), np.float32), np.zeros(size, np.int32)
+        size = max(64, 4 ** math.ceil(math.log(self.num_rows, 4)))
+        counts, codes = np.zeros((size, self.sizes[1]), np.float32), np.zeros(size, np.int32)
         counts[self.partition.rows, self.targets] = self.counts
         codes[self.partition.rows] = self.partition.codes
         return counts, codes

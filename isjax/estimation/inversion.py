@@ -54,16 +54,16 @@ def loss_interval(
 
     Two things concern samples that are few. Pseudo-counts: p̃(y|u) = (n(y,u) + b p̂(y))/(n(u) + b), and b is the most
     likely concentration if codes are Dirichlet-multinomial draws around p̂(y); a is a third of that of rows around
-    p̃(y|u); both concentrations are sought from 1/16 to 64. And the counts n(x) are a sample too: L(t) includes, to first
-    order, what their chance takes from a loss on average, and ends are moved by what it adds to the variance.
+    p̃(y|u); both concentrations are sought from 1/16 to 64. And the counts n(x) are a sample too: L(t) includes, to
+    first order, what their chance takes from a loss on average, and ends are moved by what it adds to the variance.
 
     U need not be a function of X: rows are the pairs (x, u) that occur. A constant code gives I(X;Y), and the codes in
     place of X with a constant code I(U;Y).
 
     TABLE
-    The time is proportional to n or to the number of pairs (x, u), y, whichever is less, and to B: 0.05 s for 300 samples
-    of (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that
-    can occur, at most n, times |Y|.
+    Time is proportional to B and to the number of pairs (x, u) that occur, times |Y|: 0.05 s for 300 samples of
+    (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
+    occur, at most n, times |Y|.
 
     Args:
       key: a key of ``jax.random.key``.

@@ -43,6 +43,7 @@ _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what correc
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
 _NUM_CELLS = 2**24  # cells of all draws: fewer draws are made of a larger table
+_MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
 @displayed_as_call
@@ -140,6 +141,7 @@ class EncoderMeasurement:
       permutation_p_value: the same, from permutations of y within each code.
       smallest_expected_count: the smallest n(x,u) n(y,u)/n(u).
       small_share: share of these that are below 5; if it is above a fifth, ``p_value`` is too small.
+      method: how the loss was estimated: as the spec says, unless there are too many symbols for inversion.
     """
 
     column: str
@@ -157,6 +159,7 @@ class EncoderMeasurement:
     permutation_p_value: float
     smallest_expected_count: float
     small_share: float
+    method: Method
 
 
 @displayed("losses")
@@ -241,6 +244,13 @@ class Measurement:
                     "cannot be estimated; leave it out"
                 )
         pairs = self.input_symbols * self.target_symbols
+        wide = [each.column for each in self.encoders if each.method != self.method]
+        if wide or (self.method == "inversion" and pairs > _MOST_PAIRS):
+            yield (
+                f"{self.input_symbols} symbols of X and {self.target_symbols} of Y are too many to invert a test: "
+                f"informations{' given ' * bool(wide)}{', '.join(wide)} are Miller and Madow's, which are too large, "
+                "and intervals miss; merge symbols, or cut numbers into fewer bins (--bins)"
+            )
         if self.method != "inversion" and self.rows < _ROWS_A_PAIR * pairs:
             yield (
                 f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: below "
@@ -279,9 +289,10 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
 
     Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
     otherwise it is what X says about Y beyond U. Estimates and intervals of informations are those of
-    ``loss_interval``, with fewer draws if there are more than 2¹⁵ pairs of symbols; with another method the interval
-    is that of ``bootstrap`` of the plug-in, or the jackknife's. The test is that of ``sufficiency_test``. What is said
-    of an encoder does not depend on which others there are. It runs outside ``jit``.
+    ``loss_interval``, with fewer draws if there are more than 2¹⁵ pairs of symbols, and by ``"miller_madow"`` if there
+    are more than 2¹⁹; with another method the interval is that of ``bootstrap`` of the plug-in, or the jackknife's. The
+    test is that of ``sufficiency_test``. What is said of an encoder does not depend on which others there are. It runs
+    outside ``jit``.
 
     Args:
       key: a key of ``jax.random.key``, for the resamples and permutations.
@@ -348,6 +359,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
                 ),
                 smallest_expected_count=given_u.amounts.smallest_expected_count,
                 small_share=sample.small_share(_SMALL_COUNT),
+                method=_method(sample, spec),
             )
         )
     return Measurement(
@@ -387,14 +399,21 @@ class _Measured(NamedTuple):
     high: float
 
 
+def _method(sample: Sample, spec: MeasureSpec) -> Method:
+    """The method of the spec, or Miller and Madow's if there are too many pairs of symbols for inversion."""
+    is_wide = sample.num_rows * sample.sizes[1] > _MOST_PAIRS
+    return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
+
+
 def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
     """The information I(X;Y|U) of a sample of the three."""
     unit = 1 / math.log(spec.base or math.e)
-    method = "miller_madow" if spec.method == "inversion" else spec.method
+    method = _method(sample, spec)
+    of_amounts = "miller_madow" if method == "inversion" else method
     with jax.enable_x64(True):
         cells = sample.partition.cells_of(sample.counts)
-        amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=method)))
-    if spec.method == "inversion":
+        amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
+    if method == "inversion":
         table, codes = sample.table()
         least = least_num_draws(spec.confidence)
         num_draws = max(least, min(spec.num_resamples, _NUM_CELLS // table.size))
@@ -402,7 +421,7 @@ def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
         estimate, low, high = (unit * float(end) for end in interval)
         changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
         return _Measured(amounts._replace(**changed), low, high)
-    if spec.method == "jackknife":
+    if method == "jackknife":
         with jax.enable_x64(True):
             estimate, error = (unit * float(each) for each in jax.device_get(_jackknife(cells)))
         width = statistics.NormalDist().inv_cdf((1 + spec.confidence) / 2) * error
