@@ -89,9 +89,11 @@ def concentration(counts: Array, means: Array, num_rows: Array) -> Array:
     grid = _LARGEST_CONCENTRATION * 2 ** -jnp.linspace(0, 10, 31, dtype=counts.dtype)
 
     def add_row(row: Array, log_likelihoods: Array) -> Array:
-        prior = jnp.where(means[row] > 0, grid[:, None] * means[row], 1)
-        cells = jnp.sum(jnp.where(means[row] > 0, gammaln(counts[row] + prior) - gammaln(prior), 0), axis=-1)
-        return log_likelihoods + cells + gammaln(grid) - gammaln(jnp.sum(counts[row]) + grid)
+        mean, count = jnp.append(means[row], 1), jnp.append(counts[row], jnp.sum(counts[row]))
+        prior = jnp.where(mean > 0, grid[:, None] * mean, 1)
+        of_counts, of_prior = gammaln(jnp.stack([count + prior, prior]))  # one call, which takes long to compile
+        terms = jnp.where(mean > 0, of_counts - of_prior, 0)
+        return log_likelihoods + jnp.sum(terms[:, :-1], axis=-1) - terms[:, -1]
 
     return grid[jnp.argmax(jax.lax.fori_loop(0, num_rows, add_row, jnp.zeros_like(grid)))]
 

@@ -60,7 +60,31 @@ def loss_interval(
     U need not be a function of X: rows are the pairs (x, u) that occur. A constant code gives I(X;Y), and the codes in
     place of X with a constant code I(U;Y).
 
-    TABLE
+    At nominal 95 %, of 240 simulated intervals each at losses of 0, 0.01, 0.03, 0.1 and 0.3 nats, with uniform X and
+    with p(x) ∝ 1/x (``benchmarks/calibration.py``): least to largest coverage, and root mean square error of the
+    estimate divided by that of Miller and Madow's:
+
+    ==================  =====  =============  ============  ============  ==================
+    alphabet sizes      n      samples/pair   covers        bootstrap     error ÷ M.-M.
+    ==================  =====  =============  ============  ============  ==================
+    (2, 2, 1)             100           25.0    93 to 98 %   88 to 100 %        0.98 to 1.18
+    (4, 2, 2)             100           12.5    91 to 98 %   90 to 100 %        0.97 to 1.05
+    (4, 2, 2)             300           37.5    94 to 99 %   91 to 100 %        0.99 to 1.13
+    (8, 4, 3)             300            9.4    92 to 98 %   90 to 100 %        0.73 to 0.99
+    (16, 2, 2)            100            3.1    93 to 98 %    82 to 98 %        0.47 to 0.91
+    (16, 4, 4)            300            4.7    93 to 98 %    89 to 99 %        0.38 to 0.89
+    (32, 4, 4)            300            2.3   94 to 100 %    22 to 79 %        0.17 to 0.55
+    (32, 8, 4)            300            1.2    92 to 99 %     0 to 11 %        0.10 to 0.32
+    (32, 8, 4)           1000            3.9   93 to 100 %    35 to 95 %        0.17 to 0.64
+    (64, 2, 1)            200            1.6    91 to 98 %    10 to 68 %        0.17 to 0.69
+    (100, 3, 1)           300            1.0    92 to 97 %      0 to 6 %        0.09 to 0.33
+    (160, 2, 4)          1000            3.1    93 to 98 %     2 to 90 %        0.12 to 0.65
+    (256, 4, 16)         1000            1.0   90 to 100 %          0 %        0.03 to 0.20
+    (256, 4, 16)         3190            3.1   95 to 100 %     0 to 18 %        0.05 to 0.28
+    ==================  =====  =============  ============  ============  ==================
+
+    With more than 100 codes of fewer than 12 samples each, intervals lay below the loss in 11 to 13 % of samples.
+
     Time is proportional to B and to the number of pairs (x, u) that occur, times |Y|: 0.05 s for 300 samples of
     (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
     occur, at most n, times |Y|.
