@@ -32,7 +32,7 @@ from isjax.estimation._sampling import (
 )
 from isjax.estimation.inversion import invert, least_num_draws
 
-__all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "measure"]
+__all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "Method", "measure"]
 
 Method = Literal[
     "inversion", "miller_madow", "jackknife", "grassberger", "chao_shen", "james_stein", "plug_in"
