@@ -99,22 +99,21 @@ def concentration(counts: Array, means: Array, num_rows: Array) -> Array:
 
 
 def log_ratios(table: Table) -> Array:
-    """``log r``, r = (n(x,y) + a p̂(y|u)) / ((n(x) + a) p̂(y|u)), scaled to a largest magnitude of at least one.
+    """``log r``, r = (n(x,y) + a p̃(y|u)) / ((n(x) + a) p̃(y|u)).
 
-    Rows that are all alike have no direction: their signs alternate then.
+    Rows that are all alike have no direction: theirs are ±1/√N then, in turn.
     """
     a = _SHARE * concentration(table.counts, table.targets, table.starts[-1])
     occurs = (table.targets > 0) & (table.totals > 0)[:, None]
     ratios = (table.counts + a * table.targets) / ((table.totals + a)[:, None] * jnp.where(occurs, table.targets, 1))
     logs = jnp.where(occurs, jnp.log(jnp.where(occurs, ratios, 1)), 0)
     parity = (jnp.arange(logs.shape[0])[:, None] + jnp.cumsum(occurs, axis=-1)) % 2
-    largest = jnp.max(jnp.abs(logs))
-    logs = jnp.where(largest > 1e-6, logs / jnp.minimum(jnp.maximum(largest, 1e-6), 1), 1 - 2 * parity)
-    return jnp.where(occurs, logs, 0)
+    in_turn = (1 - 2 * parity) / jnp.sqrt(jnp.sum(table.totals))
+    return jnp.where(occurs, jnp.where(jnp.max(jnp.abs(logs)) > 1e-6, logs, in_turn), 0)
 
 
 def tilted(tilt: Array, targets: Array, logs: Array) -> Array:
-    """Rows ``q_t(·|x,u)``, from p̂(·|u) and log r."""
+    """Rows ``q_t(·|x,u)``, from p̃(·|u) and log r."""
     exponents = jnp.where(targets > 0, tilt * logs, -jnp.inf)
     largest = jnp.max(exponents, axis=-1, keepdims=True)
     return rows_or_zero(targets * jnp.exp(exponents - jnp.where(largest > -jnp.inf, largest, 0)))

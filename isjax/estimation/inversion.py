@@ -16,8 +16,11 @@ from isjax.estimation.intervals import Interval
 
 __all__ = ["invert", "least_num_draws", "loss_interval"]
 
-_TILTS = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2.5, 4.5, 8, 14, 25)
-"""Tilts that are tried first; at the last, rows are certain of one target."""
+_TILTS = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)
+"""Tilts that are tried first; at one, rows are about those observed."""
+
+_NUM_LARGE, _LARGEST = 5, 25
+"""Larger tilts that are tried too, up to the one at which the largest ratio is e²⁵ or more, and rows are certain."""
 
 _NUM_INSIDE = 4
 """Tilts that are tried next in the bracket of each limit, as many in all."""
@@ -173,17 +176,17 @@ class _Brackets(NamedTuple):
             jnp.where(is_earlier, values[limits, at[1]], self.at_right),
         )
 
-    def within(self, shares: Array) -> Array:
-        """Tilts between the ends, at these shares of the way."""
-        left, right = jnp.maximum(self.left, 0), jnp.minimum(self.right, _TILTS[-1])
+    def within(self, shares: Array, largest: Array) -> Array:
+        """Tilts between the ends, at these shares of the way; none above the largest."""
+        left, right = jnp.maximum(self.left, 0), jnp.minimum(self.right, largest)
         return left + shares * (right - left)
 
-    def roots(self) -> Array:
+    def roots(self, largest: Array) -> Array:
         """Where the line between the ends is zero."""
         rise = self.at_right - self.at_left
         is_line = (rise > 0) & (rise < jnp.inf)
         shares = jnp.where(is_line, -self.at_left, 1) / jnp.where(is_line, rise, 2)
-        return self.within(jnp.clip(shares, 0, 1))
+        return self.within(jnp.clip(shares, 0, 1), largest)
 
 
 def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, num_draws: int) -> Interval:
@@ -201,13 +204,21 @@ def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, n
         not_too_large, too_small = drawn[:, num_draws - most] + rounding, drawn[:, most - 1] - rounding
         brackets = brackets.narrowed(tilts, jnp.stack([not_too_large, middle + rounding, too_small]))
         inside = jnp.arange(1, _NUM_INSIDE + 1) / (_NUM_INSIDE + 1)
-        return (jnp.sort(brackets.within(inside[:, None]).ravel()), brackets), None
+        return (jnp.sort(brackets.within(inside[:, None], first[-1]).ravel()), brackets), None
 
+    first = _first_tilts(logs)
     nowhere = jnp.full(3, jnp.inf, counts.dtype)
-    start = jnp.array(_TILTS, counts.dtype), _Brackets(jnp.full_like(nowhere, -1), nowhere, -nowhere, nowhere)
+    start = first, _Brackets(jnp.full_like(nowhere, -1), nowhere, -nowhere, nowhere)
     (_, brackets), _ = jax.lax.scan(narrow, start, None, length=_NUM_ROUNDS)
-    losses, errors = jax.lax.map(lambda tilt: exact_loss(tilt, table, logs), brackets.roots())
+    losses, errors = jax.lax.map(lambda tilt: exact_loss(tilt, table, logs), brackets.roots(first[-1]))
     return _widened(losses, errors * ndtri((1 + confidence) / 2))
+
+
+def _first_tilts(logs: Array) -> Array:
+    """The tilts of the first round, sorted."""
+    largest = _LARGEST / jnp.clip(jnp.max(jnp.abs(logs)), 1e-7, 1)
+    steps = jnp.arange(1, _NUM_LARGE + 1) / _NUM_LARGE
+    return jnp.append(jnp.array(_TILTS, logs.dtype), (_TILTS[-1] * (largest / _TILTS[-1]) ** steps).astype(logs.dtype))
 
 
 def _widened(losses: Array, errors: Array) -> Interval:
@@ -227,7 +238,7 @@ def _widened(losses: Array, errors: Array) -> Interval:
 
 def _in_chunks(key: Array, table: Table, logs: Array, tilts: Array, num_draws: int) -> Array:
     """``drawn_losses``, of few enough draws at a time; the same uniform numbers for any tilts."""
-    chunk = max(1, min(num_draws, _NUM_NUMBERS // (table.counts.shape[1] * len(_TILTS))))
+    chunk = max(1, min(num_draws, _NUM_NUMBERS // (table.counts.shape[1] * tilts.size)))
     keys = jax.random.split(key, -(-num_draws // chunk))
     drawn = jax.lax.map(lambda key: drawn_losses(key, table, logs, tilts, chunk), keys)
     return jnp.moveaxis(drawn, 0, 1).reshape(tilts.size, -1)[:, :num_draws]
