@@ -125,7 +125,7 @@ class Sample(NamedTuple):
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts ``[row, y]`` and the code of each row, padded to a power of four rows, so that programs are shared."""
-        size = max(64, 4 ** math.ceil(math.log(self.num_rows, 4)))
+        size = max(1024, 4 ** math.ceil(math.log(self.num_rows, 4)))
         counts, codes = np.zeros((size, self.sizes[1]), np.float32), np.zeros(size, np.int32)
         counts[self.partition.rows, self.targets] = self.counts
         codes[self.partition.rows] = self.partition.codes

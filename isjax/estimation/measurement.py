@@ -42,7 +42,7 @@ Method = Literal[
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
-_NUM_CELLS, _FEW_DRAWS = 2**21, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
+_NUM_CELLS, _FEW_DRAWS = 2**23, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
 _MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
@@ -289,7 +289,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
 
     Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
     otherwise it is what X says about Y beyond U. Estimates and intervals of informations are those of
-    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2¹² pairs of symbols, and by
+    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2¹⁴ pairs of symbols, and by
     ``"miller_madow"`` if there are more than 2¹⁹; with another method the interval is that of ``bootstrap`` of the
     plug-in, or the jackknife's. The test is that of ``sufficiency_test``. What is said of an encoder does not depend on
     which others there are. It runs outside ``jit``.
@@ -414,9 +414,9 @@ def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
         cells = sample.partition.cells_of(sample.counts)
         amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
     if method == "inversion":
-        table, codes = sample.table()
+        (table, codes), num_cells = sample.table(), sample.num_rows * sample.sizes[1]
         least = least_num_draws(spec.confidence)
-        num_draws = max(least, min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // table.size)))
+        num_draws = max(least, min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // num_cells)))
         interval = jax.device_get(_inverted(key, table, codes, spec.confidence, num_draws=num_draws))
         estimate, low, high = (unit * float(end) for end in interval)
         changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
