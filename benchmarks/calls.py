@@ -224,6 +224,9 @@ CALLS = {
         lambda key, data: isjax.bootstrap(key, loss_of_samples, data, num_resamples=99),
         lambda seed: (jax.random.key(seed), samples(seed)[:2]),
     ),
+    "loss_interval": case(
+        isjax.loss_interval, lambda seed: (jax.random.key(seed), *samples(seed)), shape=_SHAPE, num_draws=39
+    ),
     "sufficiency_test": case(
         isjax.sufficiency_test, lambda seed: (jax.random.key(seed), *samples(seed)), shape=_SHAPE, num_permutations=99
     ),

@@ -53,13 +53,13 @@ print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss, file=sys.stderr)
 """
 
 
-def measure(path):
+def measure(path, method):
     """Seconds of wall and of CPU, peak memory in MB, and what the command printed.
 
     It is started by a small process: on Linux the peak of a child is not below the memory of the one that starts it.
     """
     words = [sys.executable, "-c", LAUNCHER, sys.executable, "-m", "isjax", "measure", str(path), "--target", "target"]
-    words += ["--json", "--encoders", "good", "coarse"]
+    words += ["--json", "--method", method, "--encoders", "good", "coarse"]
     start = time.perf_counter()
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - start
@@ -75,7 +75,7 @@ def rows(options):
             for suffix, write in (("csv", frame.write_csv), ("parquet", frame.write_parquet)):
                 path = pathlib.Path(folder) / f"sample.{suffix}"
                 write(path)
-                seconds, cpu, memory, found = measure(path)
+                seconds, cpu, memory, found = measure(path, options.method)
                 good, coarse = found["encoders"]
                 yield {
                     "name": f"{num_rows} rows, {suffix}",
@@ -94,6 +94,7 @@ def rows(options):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks measure", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="how many rows")
+    parser.add_argument("--method", default="inversion", help="as of isjax measure")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
     about = machine("polars")

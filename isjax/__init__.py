@@ -52,6 +52,7 @@ from isjax.estimation import bootstrap as bootstrap
 from isjax.estimation import estimate_entropy as estimate_entropy
 from isjax.estimation import estimate_information_loss as estimate_information_loss
 from isjax.estimation import estimate_mutual_information as estimate_mutual_information
+from isjax.estimation import loss_interval as loss_interval
 from isjax.estimation import sufficiency_test as sufficiency_test
 from isjax.informations import co_information as co_information
 from isjax.informations import conditional_mutual_information as conditional_mutual_information

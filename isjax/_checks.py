@@ -738,6 +738,13 @@ def check_same_length(**samples: Array | np.ndarray) -> None:
         )
 
 
+def check_no_batch(*samples: Array) -> None:
+    """Refuses samples that have batch axes."""
+    batched = [sample.shape for sample in samples if sample.ndim > 1]
+    if batched:
+        raise ValueError(f"samples must have shape [n], got {batched[0]}: map over a batch with jax.vmap")
+
+
 def check_one_of(value: str, name: str, allowed: tuple[str, ...]) -> None:
     """Refuses a value that is not one of those allowed."""
     if value not in allowed:

@@ -56,9 +56,12 @@ def test_estimates_are_what_the_literature_writes(dtype):
     informations = by_every_method(isjax.estimate_mutual_information, dtype)(of_pairs)
     for method in METHODS:
         assert entropies[method].dtype == informations[method].dtype == dtype
-        np.testing.assert_allclose(entropies[method], [oracle.entropy(c, method) for c in of_symbols], **close(dtype))
+        tolerance = close(dtype)
+        if method == "jackknife":  # the literature's form is a difference of numbers of 10⁶
+            tolerance["atol"] = max(tolerance["atol"], 1e-9)
+        np.testing.assert_allclose(entropies[method], [oracle.entropy(c, method) for c in of_symbols], **tolerance)
         expected = [oracle.mutual_information(c, method) for c in of_pairs]
-        np.testing.assert_allclose(informations[method], expected, **close(dtype))
+        np.testing.assert_allclose(informations[method], expected, **tolerance)
 
 
 @pytest.mark.parametrize(("shape", "n"), [((3, 4, 2), 40), ((20, 30, 10), 25)], ids=["table", "sorting"])

@@ -29,7 +29,7 @@ def print_measurement(found: Measurement, console: Console, *, num_dropped: int 
       >>> spec = isjax.data.MeasureSpec(target="y", inputs=("x",))
       >>> found = isjax.data.measure(jax.random.key(0), {"x": np.arange(4) % 2, "y": np.arange(4) % 2}, spec)
       >>> isjax.data.report.print_measurement(found, rich.console.Console(width=80))  # doctest: +ELLIPSIS
-      4 rows, Y = y (2 classes), X = x (2 symbols); in nats, corrected by miller_madow
+      4 rows, Y = y (2 classes), X = x (2 symbols); in nats, corrected by inversion
       ...
     """
     dropped = f" ({num_dropped} dropped for a missing value)" if num_dropped else ""
@@ -41,23 +41,25 @@ def print_measurement(found: Measurement, console: Console, *, num_dropped: int 
         highlight=False,
         markup=False,
     )
-    amounts = _columns(("", "left"), ("plug-in", "right"), ("corrected", "right"))
-    for name, amount in (("H(Y)", found.entropy_y), ("H(X)", found.entropy_x), ("I(X;Y)", found.information)):
+    interval = f"{100 * found.confidence:g} % interval"
+    amounts = _columns(("", "left"), ("plug-in", "right"), ("corrected", "right"), (interval, "right"))
+    for name, amount in (("H(Y)", found.entropy_y), ("H(X)", found.entropy_x)):
         amounts.add_row(name, *_both(amount))
+    amounts.add_row("I(X;Y)", *_both(found.information), _range(found.information_low, found.information_high))
     console.print(amounts)
     if not found.encoders:
         return
     names = [_short(each.column) + ("" if each.is_function_of_inputs else " *") for each in found.encoders]
-    retained = _columns(("U", "left"), *((name, "right") for name in ("codes", "I(U;Y)", "corrected")))
-    interval = f"{100 * found.confidence:g} % interval"
+    retained = _columns(("U", "left"), *((name, "right") for name in ("codes", "I(U;Y)", "corrected", interval)))
     headings = ("I(X;Y|U)", "corrected", interval, "χ² p", "permuted p")
     lost = _columns(("U", "left"), *((name, "right") for name in headings))
     for name, each in zip(names, found.encoders, strict=True):
-        retained.add_row(Text(name), str(each.symbols), *_both(each.information))
+        kept = _range(each.information_low, each.information_high)
+        retained.add_row(Text(name), str(each.symbols), *_both(each.information), kept)
         lost.add_row(
             Text(name),
             *_both(each.loss),
-            f"{each.low:.3g} to {each.high:.3g}",
+            _range(each.low, each.high),
             f"{each.p_value:.3g}",
             f"{each.permutation_p_value:.3g}",
         )
@@ -89,6 +91,10 @@ def _columns(*headings: tuple[str, str]) -> Table:
 def _amount(value: float) -> str:
     """An amount of information, to four significant digits."""
     return f"{value:.4g}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3g} to {high:.3g}"
 
 
 def _both(amount: Estimate) -> tuple[str, str]:

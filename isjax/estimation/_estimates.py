@@ -26,6 +26,8 @@ def entropy_of_counts(counts: Array, method: str, num_symbols: float | Array, sh
     if method == "grassberger":
         g = digamma(jnp.where(n > 0, jnp.floor(n / 2), 1) + 0.5) + math.log(2)
         nats = jnp.log(total[..., 0]) - jnp.sum(p * g, axis=-1)
+    elif method == "jackknife":
+        nats = _pseudo_log(total[..., 0]) - jnp.sum(p * _pseudo_log(n), axis=-1)
     elif method == "chao_shen":
         seen_once = jnp.sum(counts == 1, axis=-1, keepdims=True).astype(float)
         p = (1 - safe_divide(jnp.where(seen_once == total, total - 1, seen_once), total, 0)) * p
@@ -54,11 +56,32 @@ def _half_per_sample(excess: Array, total: Array) -> Array:
     return safe_divide(excess.astype(float), 2 * total, jnp.nan)
 
 
+def _pseudo_log(counts: Array) -> Array:
+    """``n log n − (n − 1) log(n − 1)``, and 0 of none: what one sample adds to Σ n log n."""
+    n = jnp.maximum(counts, 1)
+    return jnp.log(n) - (n - 1) * jnp.log1p(-1 / jnp.maximum(n, 2))
+
+
+def jackknife_loss(cells: Cells) -> tuple[Array, Array]:
+    """The delete-one jackknife of I(X;Y|U), and its standard error.
+
+    Without a sample of the cell (x, y, u) the plug-in loss is θ₋; its pseudo-value is N θ − (N − 1) θ₋ =
+    δ(n(x,y,u)) − δ(n(x,u)) − δ(n(y,u)) + δ(n(u)), δ(n) = n log n − (n − 1) log(n − 1).
+    """
+    counts = cells.counts.astype(float)
+    of_row, of_column, of_code = (sum_over(labels, counts)[labels] for labels in cells[1:])
+    pseudo_values = (_pseudo_log(counts) - _pseudo_log(of_row)) - (_pseudo_log(of_column) - _pseudo_log(of_code))
+    total = jnp.sum(counts)
+    mean = jnp.sum(counts * pseudo_values) / total
+    variance = safe_divide(jnp.sum(counts * (pseudo_values - mean) ** 2), total * (total - 1), jnp.nan)
+    return mean, jnp.sqrt(variance)
+
+
 def information_of_counts(counts: Array, method: str) -> Array:
     """I(X;Y) in nats from a table of counts ``[..., x, y]``."""
     joint, of_x, of_y = counts.reshape(*counts.shape[:-2], -1), jnp.sum(counts, axis=-1), jnp.sum(counts, axis=-2)
     total = jnp.sum(joint, axis=-1)
-    if method in ("grassberger", "chao_shen"):
+    if method in ("grassberger", "chao_shen", "jackknife"):
         of_pairs = entropy_of_counts(joint, method, joint.shape[-1])
         return sum((entropy_of_counts(c, method, c.shape[-1]) for c in (of_x, of_y)), -of_pairs)
     p = normalise(counts, axis=(-2, -1))

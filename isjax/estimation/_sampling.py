@@ -3,6 +3,7 @@
 The statistics of draws need c log c of integers alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -96,6 +97,51 @@ class Partition(NamedTuple):
         """The plug-in loss of counts, in nats."""
         of_cells, of_rows, of_columns, of_codes = (float(_c_log_c(_sums(labels, counts)).sum()) for labels in self)
         return ((of_cells - of_rows) - (of_columns - of_codes)) / counts.sum()
+
+
+class Sample(NamedTuple):
+    """Counts of the distinct (x, y, u) of a sample, in an order in which only these count."""
+
+    counts: np.ndarray
+    partition: Partition
+    targets: np.ndarray
+    """y of each."""
+    sizes: tuple[int, int, int]
+    """(|X|, |Y|, |U|)."""
+
+    @classmethod
+    def of(cls, counts: np.ndarray, x: np.ndarray, y: np.ndarray, u: np.ndarray) -> "Sample":
+        """The sample in which (x, y, u) occur so often, in any order and more than once."""
+        partition = Partition.of(x, y, u)
+        _, first = np.unique(partition.cells, return_index=True)
+        distinct = Partition(*(labels[first] for labels in partition))
+        sizes = (alphabet_size(x), alphabet_size(y), alphabet_size(u))
+        return cls(_sums(partition.cells, counts), distinct, y[first], sizes)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of pairs (x, u) that occur."""
+        return alphabet_size(self.partition.rows)
+
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """Counts ``[row, y]`` and the code of each row, padded to a power of four rows, so that programs are shared."""
+        size = max(1024, 4 ** math.ceil(math.log(self.num_rows, 4)))
+        counts, codes = np.zeros((size, self.sizes[1]), np.float32), np.zeros(size, np.int32)
+        counts[self.partition.rows, self.targets] = self.counts
+        codes[self.partition.rows] = self.partition.codes
+        return counts, codes
+
+    def small_share(self, small: float) -> float:
+        """Share of the expected counts n(x,u) n(y,u)/n(u) that are below ``small``, where codes leave any freedom."""
+        counts, codes = self.table()
+        of_codes = np.zeros((self.sizes[2], self.sizes[1]))
+        np.add.at(of_codes, codes, counts)
+        totals = counts.sum(axis=1, dtype=float)
+        rows = np.bincount(codes[totals > 0], minlength=self.sizes[2])
+        occurs = (of_codes > 0) & (rows > 1)[:, None] & ((of_codes > 0).sum(axis=1) > 1)[:, None]
+        expected = totals[:, None] * (of_codes / np.maximum(of_codes.sum(axis=1, keepdims=True), 1))[codes]
+        wanted = occurs[codes] & (totals > 0)[:, None]
+        return float(np.mean(expected[wanted] < small)) if wanted.any() else 0.0
 
 
 def resampled_losses(

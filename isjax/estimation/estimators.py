@@ -13,7 +13,7 @@ from isjax.estimation._estimates import entropy_of_counts, information_of_counts
 
 __all__ = ["METHODS", "Method", "estimate_entropy", "estimate_information_loss", "estimate_mutual_information"]
 
-Method = Literal["plug_in", "miller_madow", "grassberger", "chao_shen", "james_stein"]
+Method = Literal["plug_in", "miller_madow", "grassberger", "chao_shen", "jackknife", "james_stein"]
 """The bias correction of an estimator: see ``estimate_entropy``."""
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -33,6 +33,8 @@ def estimate_entropy(
     - ``grassberger``: log N − (1/N) Σ nᵢ G(nᵢ), where G(n) = ψ(⌊n/2⌋ + ½) + log 2.
     - ``chao_shen``: −Σ C p̂ log(C p̂) / (1 − (1 − C p̂)^N) with the coverage C = 1 − f₁/N, f₁ symbols seen once (C = 1/N
       if all are): for samples in which many symbols are unseen.
+    - ``jackknife``: N Ĥ − (N − 1) H̄₋, with H̄₋ the mean of the plug-ins without one sample, in closed form: removes the
+      bias of order 1/N.
     - ``james_stein``: the plug-in of λ/K + (1 − λ) p̂ with the λ of least expected error; K counts all symbols.
 
     Args:
@@ -48,7 +50,8 @@ def estimate_entropy(
 
     Source:
       Miller (1955); Grassberger, Entropy estimates from insufficient samplings (2003), equation 35 (its integral in
-      closed form); Chao and Shen (2003); Hausser and Strimmer, Entropy inference and the James-Stein estimator (2009).
+      closed form); Chao and Shen (2003); Quenouille (1956), the jackknife; Hausser and Strimmer, Entropy inference and
+      the James-Stein estimator (2009).
 
     Examples:
       >>> import isjax, jax.numpy as jnp

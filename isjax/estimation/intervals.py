@@ -21,11 +21,11 @@ class Interval(NamedTuple):
     """An estimate and an interval for what it estimates.
 
     Source:
-      Davison and Hinkley (1997), section 5.2.1.
+      Davison and Hinkley (1997), section 5.2.1, and section 5.4.
     """
 
     estimate: Float[Array, "*shape"]
-    """The statistic of the data."""
+    """Of ``bootstrap`` the statistic of the data; of ``loss_interval`` the median-unbiased estimate."""
     low: Float[Array, "*shape"]
     """Lower end of the interval."""
     high: Float[Array, "*shape"]

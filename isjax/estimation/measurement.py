@@ -1,14 +1,16 @@
 """Measurement of a sample: entropies, informations, and what each encoder in it loses, with intervals and tests.
 
 ``measure`` runs outside ``jit``: it finds cells and draws permutations and resamples in numpy, which compiles nothing
-and needs no alphabet sizes, so a file of any length is measured at once. Estimates and χ² p-values come from the JAX
-implementation in double precision; use the functions of ``isjax.estimation`` under ``jit``, ``vmap`` or an accelerator.
+and needs no alphabet sizes, so a file of any length is measured at once. Intervals by inversion come from the JAX
+implementation, estimates and χ² p-values from it in double precision; use the functions of ``isjax.estimation`` under
+``jit``, ``vmap`` or an accelerator.
 """
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import numpy as np
@@ -17,10 +19,10 @@ from isjax import _checks
 from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, ArrayLike, Int, Key, Real
 from isjax.estimation import _cells, _estimates
-from isjax.estimation._cells import SMALL_COUNT, Cells
+from isjax.estimation._cells import Cells
 from isjax.estimation._draws import bootstrap_limits
 from isjax.estimation._sampling import (
-    Partition,
+    Sample,
     alphabet_size,
     as_codes,
     generator,
@@ -28,12 +30,20 @@ from isjax.estimation._sampling import (
     permutation_p_value,
     resampled_losses,
 )
-from isjax.estimation.estimators import METHODS, Method
+from isjax.estimation.inversion import invert, least_num_draws
 
-__all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "measure"]
+__all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "Method", "measure"]
+
+Method = Literal[
+    "inversion", "miller_madow", "jackknife", "grassberger", "chao_shen", "james_stein", "plug_in"
+]  # fmt: skip
+"""How ``measure`` estimates: by ``isjax.loss_interval``, or by a method of ``isjax.estimate_entropy``."""
 
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
-_SMALL_FOR_INTERVALS = 1  # smallest expected count below which intervals have been seen to miss (``bootstrap``)
+_ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
+_SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
+_NUM_CELLS, _FEW_DRAWS = 2**23, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
+_MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
 @displayed_as_call
@@ -41,11 +51,14 @@ _SMALL_FOR_INTERVALS = 1  # smallest expected count below which intervals have b
 class MeasureSpec:
     """Which columns to measure, and how.
 
+    With ``method="inversion"`` at least 2/(1 − confidence) − 1 draws are made, which is 39 at 95 %.
+
     Raises:
       ValueError: if a column is named twice, or an option is out of range.
 
     Source:
-      The method as in ``isjax.estimate_entropy``; the intervals as in ``isjax.bootstrap``.
+      Inversion as in ``isjax.loss_interval``, the other methods as in ``isjax.estimate_entropy``; their intervals as
+      in ``isjax.bootstrap``, that of the jackknife by Quenouille (1956) and Tukey (1958).
     """
 
     target: str
@@ -54,14 +67,14 @@ class MeasureSpec:
     """Columns whose joint is the input X; all but the target and the encoders if empty."""
     encoders: tuple[str, ...] = ()
     """Columns that are encoders, each a U; on the command line also codes of columns, such as half=age<40."""
-    method: Method = "miller_madow"
-    """Bias correction of the estimates."""
+    method: Method = "inversion"
+    """Estimates and intervals of informations: by inverting the test, or corrected, with a bootstrap interval."""
     base: Real | None = None
     """Base of the logarithm: 2 for bits; nats if not given."""
     confidence: float = 0.95
-    """Nominal coverage of the intervals of the losses."""
+    """Nominal coverage of the intervals."""
     num_resamples: int = 499
-    """Resamples of the bootstrap, at least 2."""
+    """Draws or resamples of an interval, at least 2."""
     num_permutations: int = 499
     """Permutations of the test; the smallest p-value is 1/(1 + num_permutations)."""
 
@@ -76,7 +89,7 @@ class MeasureSpec:
             repeated = [column for i, column in enumerate(columns) if column in columns[:i]]
             if repeated:
                 raise ValueError(f"{name} must name each column once, got {repeated[0]!r} twice")
-        _checks.check_one_of(self.method, "method", METHODS)
+        _checks.check_one_of(self.method, "method", get_args(Method))
         _checks.check_base(self.base)
         _checks.check_open_unit_interval(self.confidence, "confidence")
         _checks.check_integer(self.num_resamples, "num_resamples", at_least=2)
@@ -104,7 +117,7 @@ class Estimate(NamedTuple):
     plug_in: float
     """Of the sample itself."""
     corrected: float
-    """With the bias correction of the spec."""
+    """By the method of the spec; of entropies Miller and Madow's if that is inversion."""
 
 
 @displayed()
@@ -117,20 +130,26 @@ class EncoderMeasurement:
       symbols: number of codes that occur.
       is_function_of_inputs: whether rows with equal X always have equal U.
       information: I(U;Y).
+      information_low: lower end of its interval.
+      information_high: upper end of its interval.
       loss: I(X;Y|U).
-      low: lower end of the bootstrap interval of the loss.
-      high: its upper end.
+      low: lower end of the interval of the loss.
+      high: upper end of the interval of the loss.
       statistic: G = 2N Î(X;Y|U), in nats.
       degrees_of_freedom: of its χ² limit.
       p_value: of the hypothesis that U is sufficient, from that limit.
       permutation_p_value: the same, from permutations of y within each code.
-      smallest_expected_count: the smallest n(x,u) n(y,u)/n(u); if it is small, ``p_value`` is too small.
+      smallest_expected_count: the smallest n(x,u) n(y,u)/n(u).
+      small_share: share of these that are below 5; if it is above a fifth, ``p_value`` is too small.
+      method: how the loss was estimated: as the spec says, unless there are too many symbols for inversion.
     """
 
     column: str
     symbols: int
     is_function_of_inputs: bool
     information: Estimate
+    information_low: float
+    information_high: float
     loss: Estimate
     low: float
     high: float
@@ -139,6 +158,8 @@ class EncoderMeasurement:
     p_value: float
     permutation_p_value: float
     smallest_expected_count: float
+    small_share: float
+    method: Method
 
 
 @displayed("losses")
@@ -154,6 +175,8 @@ class Measurement:
       entropy_y: H(Y).
       entropy_x: H(X).
       information: I(X;Y).
+      information_low: lower end of its interval.
+      information_high: upper end of its interval.
       encoders: one for each encoder.
     """
 
@@ -164,6 +187,8 @@ class Measurement:
     entropy_y: Estimate
     entropy_x: Estimate
     information: Estimate
+    information_low: float
+    information_high: float
     encoders: tuple[EncoderMeasurement, ...]
 
     @property
@@ -188,7 +213,7 @@ class Measurement:
 
     @property
     def method(self) -> Method:
-        """Bias correction of the estimates."""
+        """How informations are estimated."""
         return self.spec.method
 
     @property
@@ -211,21 +236,42 @@ class Measurement:
         return {name: plain(value) for name, value in fields.items()} | {"warnings": [*self.warnings()]}
 
     def warnings(self) -> Iterator[str]:
-        """What not to trust, if the sample is small for its alphabets."""
+        """What not to trust, and what to do about it: nothing, unless simulations say that it fails."""
+        for each in self.encoders:
+            if each.symbols == self.rows:
+                yield (
+                    f"{each.column} is a key, different in each of the {self.rows} rows: what it retains and loses "
+                    "cannot be estimated; leave it out"
+                )
         pairs = self.input_symbols * self.target_symbols
-        if self.rows < _ROWS_A_PAIR * pairs:
+        wide = [each.column for each in self.encoders if each.method != self.method]
+        if wide or (self.method == "inversion" and pairs > _MOST_PAIRS):
+            yield (
+                f"{self.input_symbols} symbols of X and {self.target_symbols} of Y are too many to invert a test: "
+                f"informations{' given ' * bool(wide)}{', '.join(wide)} are Miller and Madow's, which are too large, "
+                "and intervals miss; merge symbols, or cut numbers into fewer bins (--bins)"
+            )
+        if self.method != "inversion" and self.rows < _ROWS_A_PAIR * pairs:
             yield (
                 f"{self.rows} rows are few for {self.input_symbols} symbols of X and {self.target_symbols} of Y: below "
-                f"{_ROWS_A_PAIR} rows a pair, informations are overestimated"
+                f"{_ROWS_A_PAIR} rows a pair, informations are overestimated by {self.method}, and intervals miss; use "
+                "--method inversion"
             )
-        counts = {each.column: each.smallest_expected_count for each in self.encoders if each.degrees_of_freedom}
-        small = {name: count for name, count in counts.items() if count < SMALL_COUNT}
-        if small:
-            least = min(small.values())
-            intervals = "intervals may miss, and " if least < _SMALL_FOR_INTERVALS else ""
+        tested = [each for each in self.encoders if each.degrees_of_freedom]
+        thin = [
+            each.column for each in tested if self.rows < _ROWS_A_CODE * each.symbols and each.symbols > _MANY_CODES
+        ]
+        if thin and self.method == "inversion":
             yield (
-                f"the smallest expected count is {least:.2g} (given {', '.join(small)}): {intervals}p-values from the "
-                "χ² limit are too small; use those of permutations"
+                f"{self.rows} rows are few for the codes of {', '.join(thin)}: below {_ROWS_A_CODE} rows a code, "
+                "intervals may lie below the loss; merge codes, cut numbers into fewer bins (--bins), or "
+                "get more rows"
+            )
+        small = [each.column for each in tested if each.small_share > _SMALL_SHARE]
+        if small:
+            yield (
+                f"expected counts are small (given {', '.join(small)}): p-values from the χ² limit are too small; use "
+                "those of permutations"
             )
 
 
@@ -242,8 +288,11 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     .. math:: H(Y),\; H(X),\; I(X;Y) \quad\text{and, for each } U, \quad I(U;Y),\; I(X;Y \mid U)
 
     Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
-    otherwise it is what X says about Y beyond U. The interval is that of ``bootstrap`` of the plug-in loss; all
-    encoders share their resamples. The test is that of ``sufficiency_test``. It runs outside ``jit``.
+    otherwise it is what X says about Y beyond U. Estimates and intervals of informations are those of
+    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2¹⁴ pairs of symbols, and by
+    ``"miller_madow"`` if there are more than 2¹⁹; with another method the interval is that of ``bootstrap`` of the
+    plug-in, or the jackknife's. The test is that of ``sufficiency_test``. What is said of an encoder does not depend on
+    which others there are. It runs outside ``jit``.
 
     Args:
       key: a key of ``jax.random.key``, for the resamples and permutations.
@@ -273,7 +322,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     _checks.check_key(key)
     if not isinstance(spec, MeasureSpec):
         raise TypeError(f"spec must be a MeasureSpec, such as MeasureSpec(target='y', inputs=('x',)), got {spec!r}")
-    of_resampling, *of_permuting = generator(key).spawn(1 + len(spec.encoders))
+    generator(key)  # refuses a traced key
     spec = spec.with_inputs(columns)
     names = tuple(dict.fromkeys((*spec.inputs, spec.target, *spec.encoders)))
     codes = as_codes(columns, names)
@@ -283,57 +332,104 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     rows, num_x, num_y = int(counts.sum()), alphabet_size(x), alphabet_size(y)
     if num_y == 1:
         raise ValueError(f"the target {spec.target!r} has the same value in all {rows} rows: it has no information")
-    for what, number in ((f"X = {', '.join(spec.inputs)}", num_x), (f"the target {spec.target!r}", num_y)):
-        if number == rows:
-            raise ValueError(
-                f"{what} is different in each of the {rows} rows: nothing can be estimated; name fewer inputs "
-                "(isjax rank says which columns matter)"
-            )
-    us = [numbered(distinct[name]) for name in spec.encoders]
+    _refuse_keys(distinct, spec, rows, num_x, num_y)
     constant = np.zeros_like(x)
-    partitions = [Partition.of(x, y, u) for u in us]
-    resampled = resampled_losses(of_resampling, counts, partitions, spec.num_resamples)
-    unit = 1 / math.log(spec.base or math.e)
-    with jax.enable_x64(True):
-
-        def amounts(partition: Partition, *sizes: int) -> _Amounts:
-            estimated = _amounts(partition.cells_of(counts), sizes, unit, method=spec.method)
-            return jax.tree.map(float, jax.device_get(estimated))
-
-        of_x, measured = amounts(Partition.of(x, y, constant), num_x, num_y, 1), []
-        for name, u, partition, losses, rng in zip(spec.encoders, us, partitions, resampled, of_permuting, strict=True):
-            num_u = alphabet_size(u)
-            of_u = amounts(Partition.of(u, y, constant), num_u, num_y, 1)
-            given_u = amounts(partition, num_x, num_y, num_u)
-            low, high = jax.device_get(_limits(given_u.loss.plug_in, unit * losses, spec.confidence))
-            measured.append(
-                EncoderMeasurement(
-                    column=name,
-                    symbols=num_u,
-                    is_function_of_inputs=alphabet_size(numbered(x, u)) == num_x,
-                    information=of_u.information,
-                    loss=given_u.loss,
-                    low=float(low),
-                    high=float(high),
-                    statistic=given_u.statistic,
-                    degrees_of_freedom=round(given_u.freedom),
-                    p_value=given_u.p_value,
-                    permutation_p_value=permutation_p_value(
-                        rng, counts, partition, given_u.freedom, spec.num_permutations
-                    ),
-                    smallest_expected_count=given_u.smallest_expected_count,
-                )
+    of_x, measured = _measured(key, Sample.of(counts, x, y, constant), spec), []
+    for name in spec.encoders:
+        u = numbered(distinct[name])
+        sample = Sample.of(counts, x, y, u)
+        of_u, given_u = (_measured(key, each, spec) for each in (Sample.of(counts, u, y, constant), sample))
+        of_permuting = generator(jax.random.fold_in(key, 1))
+        measured.append(
+            EncoderMeasurement(
+                column=name,
+                symbols=alphabet_size(u),
+                is_function_of_inputs=alphabet_size(numbered(x, u)) == num_x,
+                information=of_u.amounts.information,
+                information_low=of_u.low,
+                information_high=of_u.high,
+                loss=given_u.amounts.loss,
+                low=given_u.low,
+                high=given_u.high,
+                statistic=given_u.amounts.statistic,
+                degrees_of_freedom=round(given_u.amounts.freedom),
+                p_value=given_u.amounts.p_value,
+                permutation_p_value=permutation_p_value(
+                    of_permuting, sample.counts, sample.partition, given_u.amounts.freedom, spec.num_permutations
+                ),
+                smallest_expected_count=given_u.amounts.smallest_expected_count,
+                small_share=sample.small_share(_SMALL_COUNT),
+                method=_method(sample, spec),
             )
+        )
     return Measurement(
         spec=spec,
         rows=rows,
         target_symbols=num_y,
         input_symbols=num_x,
-        entropy_y=of_x.entropy_y,
-        entropy_x=of_x.entropy_x,
-        information=of_x.information,
+        entropy_y=of_x.amounts.entropy_y,
+        entropy_x=of_x.amounts.entropy_x,
+        information=of_x.amounts.information,
+        information_low=of_x.low,
+        information_high=of_x.high,
         encoders=tuple(measured),
     )
+
+
+def _refuse_keys(columns: Mapping[str, np.ndarray], spec: MeasureSpec, rows: int, num_x: int, num_y: int) -> None:
+    """Refuses an input or a target that is different in each row."""
+    if num_y == rows:
+        raise ValueError(
+            f"the target {spec.target!r} is different in each of the {rows} rows: nothing can be estimated"
+        )
+    if num_x < rows:
+        return
+    keys = [repr(name) for name in spec.inputs if np.unique(columns[name]).size == rows]
+    reason = f"{keys[0]} is a key: leave it out" if keys else "name fewer inputs (isjax rank says which columns matter)"
+    raise ValueError(
+        f"X = {', '.join(spec.inputs)} is different in each of the {rows} rows: nothing can be estimated; {reason}"
+    )
+
+
+class _Measured(NamedTuple):
+    """Estimates of one information, and its interval."""
+
+    amounts: "_Amounts"
+    low: float
+    high: float
+
+
+def _method(sample: Sample, spec: MeasureSpec) -> Method:
+    """The method of the spec, or Miller and Madow's if there are too many pairs of symbols for inversion."""
+    is_wide = sample.num_rows * sample.sizes[1] > _MOST_PAIRS
+    return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
+
+
+def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
+    """The information I(X;Y|U) of a sample of the three."""
+    unit = 1 / math.log(spec.base or math.e)
+    method = _method(sample, spec)
+    of_amounts = "miller_madow" if method == "inversion" else method
+    with jax.enable_x64(True):
+        cells = sample.partition.cells_of(sample.counts)
+        amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
+    if method == "inversion":
+        (table, codes), num_cells = sample.table(), sample.num_rows * sample.sizes[1]
+        least = least_num_draws(spec.confidence)
+        num_draws = max(least, min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // num_cells)))
+        interval = jax.device_get(_inverted(key, table, codes, spec.confidence, num_draws=num_draws))
+        estimate, low, high = (unit * float(end) for end in interval)
+        changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
+        return _Measured(amounts._replace(**changed), low, high)
+    if method == "jackknife":
+        with jax.enable_x64(True):
+            estimate, error = (unit * float(each) for each in jax.device_get(_jackknife(cells)))
+        width = statistics.NormalDist().inv_cdf((1 + spec.confidence) / 2) * error
+        return _Measured(amounts, estimate - width, estimate + width)
+    (losses,) = resampled_losses(generator(key), sample.counts, [sample.partition], spec.num_resamples)
+    with jax.enable_x64(True):
+        low, high = jax.device_get(_limits(amounts.loss.plug_in, unit * losses, spec.confidence))
+    return _Measured(amounts, float(low), float(high))
 
 
 class _Amounts(NamedTuple):
@@ -350,6 +446,8 @@ class _Amounts(NamedTuple):
 
 
 _limits = jax.jit(bootstrap_limits)
+_jackknife = jax.jit(_estimates.jackknife_loss)
+_inverted = jax.jit(invert, static_argnames="num_draws")
 
 
 @jax.jit(static_argnames="method")

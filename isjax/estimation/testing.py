@@ -105,9 +105,7 @@ def sufficiency_test(
     _checks.check_key(key)
     samples, sizes = check_samples(x, y, u, shape)
     num_permutations = _checks.check_integer(num_permutations, "num_permutations")
-    batched = [sample.shape for sample in samples if sample.ndim > 1]
-    if batched:
-        raise ValueError(f"samples must have shape [n], got {batched[0]}: map over a batch with jax.vmap")
+    _checks.check_no_batch(*samples)
     result, smallest = _sufficiency_test(key, *samples, sizes=sizes, num_permutations=num_permutations)
     if _checks.is_concrete(smallest):
         _warn_of_small_counts(float(smallest))

@@ -17,10 +17,11 @@ RIGHT = {
     "estimate_mutual_information": {"counts": COUNTS[None], "method": "plug_in"},
     "estimate_information_loss": {**SAMPLES, "method": "plug_in"},
     "sufficiency_test": {"key": KEY, **SAMPLES, "num_permutations": 9},
+    "loss_interval": {"key": KEY, **SAMPLES, "confidence": 0.9, "num_draws": 19},
     "bootstrap": {"key": KEY, "statistic": jnp.mean, "data": JOINT, "num_resamples": 9, "confidence": 0.9},
     "layer_losses": {"activations": lambda h: [h], "inputs": JOINT, "joint": JOINT, "bin_width": 0.1},
 }
-OF_COUNTS, OF_SAMPLES = list(RIGHT)[:2], list(RIGHT)[2:4]
+OF_COUNTS, OF_SAMPLES = list(RIGHT)[:2], list(RIGHT)[2:5]
 
 
 def refused(error, message, name, **changed):
@@ -36,14 +37,14 @@ def test_what_is_right_is_not_refused(name):
 
 @pytest.mark.parametrize("name", [*OF_COUNTS, "estimate_information_loss"])
 def test_method_and_base(name):
-    methods = "'plug_in', 'miller_madow', 'grassberger', 'chao_shen', 'james_stein'"
-    refused(ValueError, f"method must be one of {methods}, got 'jackknife'", name, method="jackknife")
+    methods = "'plug_in', 'miller_madow', 'grassberger', 'chao_shen', 'jackknife', 'james_stein'"
+    refused(ValueError, f"method must be one of {methods}, got 'inversion'", name, method="inversion")
     refused(ValueError, "base must be a number greater than 1 (None for nats, 2 for bits), got 1", name, base=1)
 
 
 def test_method_of_a_measurement():
-    with pytest.raises(ValueError, match=r"^method must be one of 'plug_in', 'miller_madow', .*, got 'jackknife'"):
-        MeasureSpec(target="y", method="jackknife")
+    with pytest.raises(ValueError, match=r"^method must be one of 'inversion', 'miller_madow', .*, got 'best'"):
+        MeasureSpec(target="y", method="best")
     with pytest.raises(TypeError, match=r"^inputs must be a tuple of column names, got 'xy'"):
         MeasureSpec(target="y", inputs="xy")
 
@@ -105,7 +106,17 @@ def test_batches_are_mapped_over():
     batch = {name: np.stack([X, X]) for name in "xyu"}
     message = "samples must have shape [n], got (2, 3): map over a batch with jax.vmap"
     refused(ValueError, message, "sufficiency_test", **batch)
+    refused(ValueError, message, "loss_interval", **batch)
     refused(ValueError, "num_permutations must be at least 1, got 0", "sufficiency_test", num_permutations=0)
+
+
+def test_intervals_by_inversion():
+    name = "loss_interval"
+    refused(ValueError, "num_draws must be at least 19, got 18", name, num_draws=18)
+    refused(ValueError, "num_draws must be at least 39, got 19", name, confidence=0.95)
+    refused(TypeError, "num_draws must be an integer, got 99.0", name, num_draws=99.0)
+    refused(ValueError, "confidence must lie between 0 and 1, got 95", name, confidence=95)
+    refused(TypeError, "key must be a key of jax.random.key, got 0: use jax.random.key(0)", name, key=0)
 
 
 def test_bootstrap():

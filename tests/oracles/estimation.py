@@ -18,6 +18,10 @@ def entropy(counts, method):
     if method == "grassberger":
         g = digamma(seen) + (-1) ** seen * (digamma((seen + 1) / 2) - digamma(seen / 2)) / 2
         return float(np.log(total) - np.sum(seen * g) / total)
+    if method == "jackknife":
+        left_out = [(n - (np.arange(n.size) == i)) / max(total - 1, 1) for i in np.flatnonzero(n)]
+        of_rest = np.array([information.entropy(p) for p in left_out])
+        return total * information.entropy(n / total) - (total - 1) * (seen / total) @ of_rest
     if method == "chao_shen":
         singletons = np.sum(n == 1) if np.sum(n == 1) < total else total - 1
         p = (1 - singletons / total) * seen / total
