@@ -116,10 +116,8 @@ def of_torch(problem, width, size, num_steps, optimizer="SGD", num_codes=None):
         model = torch.nn.Sequential(
             torch.nn.Linear(features.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, num_outputs)
         )
-        parameters = list(model.parameters())
-        if num_codes:
-            decoder = torch.randn(num_codes, NUM_CLASSES, requires_grad=True)
-            parameters.append(decoder)
+        decoder = torch.randn(num_codes or 1, NUM_CLASSES, requires_grad=True)
+        parameters = [*model.parameters(), *([decoder] if num_codes else [])]
         updates = getattr(torch.optim, optimizer)(parameters, lr=RATE)
         for _ in range(num_steps):
             index = torch.randint(0, len(features), (size,))

@@ -42,7 +42,7 @@ def sweep_of(problem, name, numbers, **options):
     networks = {f"{kind} {k}": isjax.EncoderDecoder((32,), k, 4, quantisation=kind) for kind in kinds for k in numbers}
     spec = isjax.SweepSpec(networks=networks, optimizer=optimizer, learning_rates=(rate,), num_evals=2, **options)
     result = isjax.sweep(jax.random.key(1), [problem], spec)
-    parts = [np.asarray(part[0, :, 0, 0, :, :, -1]) for part in (result.code_loss, result.decoder_error)]
+    parts = [np.asarray(part)[0, :, 0, 0, :, :, -1] for part in (result.code_loss, result.decoder_error)]
     return [part.reshape(len(kinds), len(numbers), *part.shape[1:]) for part in parts]
 
 
@@ -56,7 +56,7 @@ def kept_by_codes(problem, information, num_codes, lengths, num_seeds, num_steps
     @jax.vmap
     def point(key, length):
         trace = isjax.train(key, problem, length, 0.01, network=network, config=config)
-        joint_xv = isjax.joint_distribution(p_x, trace.code[-1])
+        joint_xv = isjax.joint_distribution(p_x, jnp.asarray(trace.code)[-1])
         return jnp.stack([isjax.mutual_information(joint_xv), information - trace.code_loss[-1]])
 
     keys = jnp.tile(jax.random.split(jax.random.key(2), num_seeds), len(lengths))
@@ -78,12 +78,12 @@ def main(path, *, num_inputs=10, numbers=(2, 4, 8, 32), lengths=(64, 4096), num_
         for i, kind in enumerate(KINDS[name]):
             for k in (1, len(numbers) - 1):
                 label = f"{name}, {kind}, {numbers[k]} codes, n={lengths[-1]}"
-                found[f"{label}: code loss"] = lost[i, k, -1].mean()
-                found[f"{label}: decoder error"] = error[i, k, -1].mean()
+                found[f"{label}: code loss"] = float(lost[i, k, -1].mean())
+                found[f"{label}: decoder error"] = float(error[i, k, -1].mean())
     share = np.mean([lost[..., -1, :].mean() / (lost + error)[..., -1, :].mean() for lost, error in parts.values()])
     few = np.mean([lost[..., 0, :].mean() / (lost + error)[..., 0, :].mean() for lost, error in parts.values()])
-    found[f"share of the code in the excess risk, n={lengths[-1]}"] = share
-    found[f"share of the code in the excess risk, n={lengths[0]}"] = few
+    found[f"share of the code in the excess risk, n={lengths[-1]}"] = float(share)
+    found[f"share of the code in the excess risk, n={lengths[0]}"] = float(few)
     found["least of parts"] = min(float(part.min()) for of_optimizer in parts.values() for part in of_optimizer)
     found["largest excess over the bottleneck's curve"] = float(np.max(_above(curve, points)))
     for name, value in found.items():

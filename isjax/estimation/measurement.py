@@ -42,7 +42,7 @@ Method = Literal[
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
-_NUM_CELLS, _FEW_DRAWS = 2**23, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
+_NUM_CELLS, _FEW_DRAWS = 2**21, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
 _MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
