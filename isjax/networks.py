@@ -250,11 +250,20 @@ def as_network(network: Network, num_classes: int) -> nn.Module:
           activation = 'relu'
       )
     """
-    made = network(num_classes) if callable(network) and not _is_instance_of_flax(network) else network
+    such_as = "such as isjax.MLP((32,), num_classes=4)"
+    made = network
+    if callable(network) and not _is_instance_of_flax(network):
+        try:
+            made = network(num_classes)
+        except TypeError as error:
+            if isinstance(network, type):
+                what = f"got the class {network.__name__}: give an instance"
+                raise TypeError(f"network must be a Flax linen module, {such_as}, {what}") from None
+            raise TypeError(
+                f"network must be a Flax linen module, {such_as}, or a function of the number of classes: {error}"
+            ) from None
     if not isinstance(made, nn.Module):
-        raise TypeError(
-            f"network must be a Flax linen module, such as isjax.MLP((32,), num_classes=4), got {_described(made)}"
-        )
+        raise TypeError(f"network must be a Flax linen module, {such_as}, got {_described(made)}")
     try:
         hash(made)
     except TypeError as error:
@@ -319,8 +328,8 @@ def check_network(network: nn.Module, features: Any, num_classes: int) -> int | 
         raise ValueError(f"network {name} must give {needed} for n={num_inputs} inputs, got shapes {rows} and {logits}")
     if getattr(output, "shape", None) != (num_inputs, num_classes):
         raise ValueError(
-            f"network {name} must give logits of shape [n, y] = {(num_inputs, num_classes)}, one for each class of Y "
-            f"in joint, or rows [n, v] of a code with logits [v, y], got {_shapes(output)}"
+            f"network must give logits of shape [n, y] = {(num_inputs, num_classes)}, one for each class of Y in "
+            f"joint, got {_shapes(output)} from {name}; one with a code gives rows [n, v] and logits [v, y]"
         )
     return None
 

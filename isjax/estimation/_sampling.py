@@ -88,7 +88,7 @@ class Partition(NamedTuple):
 
     def cells_of(self, counts: np.ndarray) -> Cells:
         """The cells, padded to a power of two, so that the partitions of a sample share a compiled program."""
-        size = max(64, 1 << (counts.size - 1).bit_length())
+        size = max(2**14, 1 << (counts.size - 1).bit_length())
         _, first = np.unique(self.cells, return_index=True)
         parts = (_sums(self.cells, counts), *(labels[first] for labels in self[1:]))
         return Cells(*(jnp.asarray(np.pad(part, (0, size - part.size))) for part in parts))
@@ -122,6 +122,13 @@ class Sample(NamedTuple):
     def num_rows(self) -> int:
         """Number of pairs (x, u) that occur."""
         return alphabet_size(self.partition.rows)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the test of sufficiency: Σ (r − 1)(c − 1), r rows and c columns within each code."""
+        _, rows, columns, codes = self.partition
+        r, c = (np.bincount(codes[np.unique(labels, return_index=True)[1]]) for labels in (rows, columns))
+        return int(np.sum((r - 1) * (c - 1)))
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts ``[row, y]`` and the code of each row, padded to a power of four rows, so that programs are shared."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import gammaincc
 
 from isjax import _checks
 from isjax._display import displayed
@@ -113,8 +114,6 @@ def find_codes(
       >>> found.quantizers.codes[1].tolist(), [round(float(kept), 2) for kept in found.kept]
       ([0, 1, 0, 1], [0.0, 0.69])
     """
-    from scipy.special import gammaincc  # jax needs scipy; its own function would have to be compiled
-
     _checks.check_key(key)
     num_codes = _checks.check_integer(num_codes, "num_codes")
     num_betas = _checks.check_integer(num_betas, "num_betas", at_least=2)
@@ -130,7 +129,8 @@ def find_codes(
     crossed = (in_half, counts - half), (in_other, half)
     measured = np.array([[_kept(codes, others) for codes in np.asarray(found.codes)] for found, others in crossed])
     kept, statistics, freedoms = np.moveaxis(measured, -1, 0)
-    p_values = gammaincc(np.maximum(freedoms, 1) / 2, statistics / 2)
+    with jax.enable_x64(True):
+        p_values = np.asarray(gammaincc(np.maximum(freedoms, 1) / 2, statistics / 2))
     curve, curve_loss = _curve(key_curve, tables[0], np.asarray(in_all.codes), num_betas)
     of_all = _information(counts)
     return FoundCodes(

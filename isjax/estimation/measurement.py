@@ -8,8 +8,10 @@ implementation, estimates and χ² p-values from it in double precision; use the
 
 import dataclasses
 import math
+import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
@@ -42,7 +44,10 @@ Method = Literal[
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
-_NUM_CELLS, _FEW_DRAWS = 2**21, 99  # cells of all draws: fewer draws, but not fewer than these, of a larger table
+_NUM_CELLS, _FEW_DRAWS = (
+    2**21,
+    99,
+)  # cells (x, y) of all draws: a larger table has fewer, but no fewer than these
 _MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
@@ -289,7 +294,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
 
     Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
     otherwise it is what X says about Y beyond U. Estimates and intervals of informations are those of
-    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2¹⁴ pairs of symbols, and by
+    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2101 pairs of symbols, and by
     ``"miller_madow"`` if there are more than 2¹⁹; with another method the interval is that of ``bootstrap`` of the
     plug-in, or the jackknife's. The test is that of ``sufficiency_test``. What is said of an encoder does not depend on
     which others there are. It runs outside ``jit``.
@@ -334,12 +339,20 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         raise ValueError(f"the target {spec.target!r} has the same value in all {rows} rows: it has no information")
     _refuse_keys(distinct, spec, rows, num_x, num_y)
     constant = np.zeros_like(x)
-    of_x, measured = _measured(key, Sample.of(counts, x, y, constant), spec), []
-    for name in spec.encoders:
-        u = numbered(distinct[name])
-        sample = Sample.of(counts, x, y, u)
-        of_u, given_u = (_measured(key, each, spec) for each in (Sample.of(counts, u, y, constant), sample))
-        of_permuting = generator(jax.random.fold_in(key, 1))
+    us = [numbered(distinct[name]) for name in spec.encoders]
+    samples = [Sample.of(counts, x, y, u) for u in us]
+    of_us = [Sample.of(counts, u, y, constant) for u in us]
+    num_draws = max(
+        least_num_draws(spec.confidence), min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // (num_x * num_y)))
+    )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        p_values = [pool.submit(_permuted, key, sample, spec) for sample in samples]
+        of_x = _measured(key, Sample.of(counts, x, y, constant), spec, num_draws)  # which compiles for all
+        both = list(pool.map(lambda sample: _measured(key, sample, spec, num_draws), [*samples, *of_us]))
+    measured = []
+    for name, u, sample, given_u, of_u, p_value in zip(
+        spec.encoders, us, samples, both[: len(us)], both[len(us) :], p_values, strict=True
+    ):
         measured.append(
             EncoderMeasurement(
                 column=name,
@@ -354,9 +367,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
                 statistic=given_u.amounts.statistic,
                 degrees_of_freedom=round(given_u.amounts.freedom),
                 p_value=given_u.amounts.p_value,
-                permutation_p_value=permutation_p_value(
-                    of_permuting, sample.counts, sample.partition, given_u.amounts.freedom, spec.num_permutations
-                ),
+                permutation_p_value=p_value.result(),
                 smallest_expected_count=given_u.amounts.smallest_expected_count,
                 small_share=sample.small_share(_SMALL_COUNT),
                 method=_method(sample, spec),
@@ -405,7 +416,7 @@ def _method(sample: Sample, spec: MeasureSpec) -> Method:
     return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
 
 
-def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
+def _measured(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> _Measured:
     """The information I(X;Y|U) of a sample of the three."""
     unit = 1 / math.log(spec.base or math.e)
     method = _method(sample, spec)
@@ -414,10 +425,7 @@ def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
         cells = sample.partition.cells_of(sample.counts)
         amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
     if method == "inversion":
-        (table, codes), num_cells = sample.table(), sample.num_rows * sample.sizes[1]
-        least = least_num_draws(spec.confidence)
-        num_draws = max(least, min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // num_cells)))
-        interval = jax.device_get(_inverted(key, table, codes, spec.confidence, num_draws=num_draws))
+        interval = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
         estimate, low, high = (unit * float(end) for end in interval)
         changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
         return _Measured(amounts._replace(**changed), low, high)
@@ -430,6 +438,12 @@ def _measured(key: Array, sample: Sample, spec: MeasureSpec) -> _Measured:
     with jax.enable_x64(True):
         low, high = jax.device_get(_limits(amounts.loss.plug_in, unit * losses, spec.confidence))
     return _Measured(amounts, float(low), float(high))
+
+
+def _permuted(key: Array, sample: Sample, spec: MeasureSpec) -> float:
+    """P-value of the test of sufficiency by permutations."""
+    rng = generator(jax.random.fold_in(key, 1))
+    return permutation_p_value(rng, sample.counts, sample.partition, sample.freedom, spec.num_permutations)
 
 
 class _Amounts(NamedTuple):

@@ -44,8 +44,7 @@ class WrongPair(nn.Module):
 
 
 REFUSED_NETWORKS = {
-    "network Dense must give logits of shape [n, y] = (32, 2)": nn.Dense(3),
-    "got shape (32, 3)": nn.Dense(3),
+    "[n, y] = (32, 2), one for each class of Y in joint, got shape (32, 3) from Dense; one with": nn.Dense(3),
     "has the variables 'batch_stats' beside its parameters": WithStatistics(),
     "draws random numbers in its call, as dropout does": WithDropout(),
     "network WithoutParameters has no parameters": WithoutParameters(),
