@@ -12,6 +12,7 @@ if jaxlib.version.__version__.startswith("0.10."):  # an unknown flag would end 
 
 import contextlib
 import gc
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -49,6 +50,24 @@ def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) 
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The command line keeps compiled programs: not in the user's cache folder, but beside the other tests' files."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
+_MOST_MAPPINGS = 30_000  # of memory; Linux allows a process 65,530, and a program of XLA takes about twelve
+_PATH_OF_MAPPINGS = pathlib.Path("/proc/self/maps")
+_num_tests = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def few_mappings() -> Iterator[None]:
+    """Drops the compiled programs of earlier tests before they take all the mappings that a process may have."""
+    yield
+    if next(_num_tests) % 25 or not _PATH_OF_MAPPINGS.exists():
+        return
+    with _PATH_OF_MAPPINGS.open("rb") as lines:
+        num_mappings = sum(1 for _ in lines)
+    if num_mappings > _MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(params=["eager", "jit"])
