@@ -293,6 +293,11 @@ def check_key(key: Any) -> None:  # noqa: ANN401
     raise TypeError(f"key must be a key of jax.random.key, got {_described(key)}: use jax.random.key(0)")
 
 
+def is_infinite(length: object) -> bool:
+    """Whether a data length is ``math.inf``; a traced one is not."""
+    return isinstance(length, float | np.floating) and bool(length == math.inf)
+
+
 def check_integer(value: int, name: str, *, at_least: int = 1) -> int:
     """An integer that is at least ``at_least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

@@ -13,6 +13,7 @@ reciprocals of small masses, and 1/p² overflows in float32 where p is below 10�
 derivative in that argument vanishes.
 """
 
+import abc
 import dataclasses
 import functools
 import math
@@ -481,7 +482,7 @@ divergence_from_log.defjvps(_divergence_from_log_joint, _divergence_from_log_log
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Score:
+class Score(abc.ABC):
     """Formulas of a proper scoring rule, over the last axis."""
 
     # JAX compares structures without leaves by their static fields and not by their class. Without the name, a program
@@ -490,21 +491,21 @@ class Score:
 
     num_classes = None  # how many symbols Y has, where the rule says so
 
+    @abc.abstractmethod
     def entropy(self, p: Array) -> Array:
         """``G(p)``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def score(self, p: Array) -> Array:
         """``S(p, y)`` for each y."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def divergence(self, p: Array, q: Array, difference: Array) -> Array:
         """``D(p, q)``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def regret(self, p: Array, q: Array, difference: Array) -> Array:
         """``S(q, y) − S(p, y)`` for each y."""
-        raise NotImplementedError
 
 
 @jax.tree_util.register_dataclass

@@ -82,11 +82,7 @@ def _as_optimizers(optimizer: Any) -> Optimizer | FrozenDict[str, Optimizer]:  #
 
 def _as_lengths(lengths: Any) -> tuple[int | float, ...]:  # noqa: ANN401
     values = _checks.as_sequence(lengths, "lengths", such_as="(32, 64)")
-    return tuple(math.inf if _is_infinite(n) else _checks.check_integer(n, "lengths") for n in values)
-
-
-def _is_infinite(length: Any) -> bool:  # noqa: ANN401
-    return isinstance(length, float | np.floating) and length == math.inf
+    return tuple(math.inf if _checks.is_infinite(n) else _checks.check_integer(n, "lengths") for n in values)
 
 
 def _as_batch_sizes(batch_sizes: Any) -> tuple[int, ...]:  # noqa: ANN401
@@ -180,7 +176,7 @@ class SweepSpec(TrainingOptions):
     @property
     def _finite(self) -> tuple[Any, ...]:
         """The lengths that are not infinite."""
-        return tuple(length for length in self.lengths if not _is_infinite(length))
+        return tuple(length for length in self.lengths if not _checks.is_infinite(length))
 
     @property
     def longest(self) -> int:
@@ -249,7 +245,7 @@ class SweepSpec(TrainingOptions):
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
         """Leaves with their names, and metadata."""
         lengths, rates = map(jax.tree_util.GetAttrKey, ("lengths", "learning_rates"))
-        infinite = tuple(i for i, length in enumerate(self.lengths) if _is_infinite(length))
+        infinite = tuple(i for i, length in enumerate(self.lengths) if _checks.is_infinite(length))
         networks = None if self.networks is None else tuple(self.networks.items())  # their order matters
         metadata = (self.longest, infinite, networks, *(getattr(self, name) for name in _METADATA))
         return ((lengths, self._finite), (rates, self.learning_rates)), metadata
@@ -578,7 +574,7 @@ def _sweep_network(key: Array, problems: Problem, spec: SweepSpec, name: str, ba
 
     Those of infinite length draw their samples otherwise, and have a program of their own.
     """
-    infinite = np.array([_is_infinite(length) for length in spec.lengths])
+    infinite = np.array([_checks.is_infinite(length) for length in spec.lengths])
     finite = [length for length, is_infinite in zip(spec.lengths, infinite, strict=True) if not is_infinite]
     parts = [lengths for lengths in (finite, [math.inf] * int(infinite.sum())) if lengths]
     members = [_sweep_program(key, problems, spec, lengths, name, batch_size, mesh) for lengths in parts]
@@ -596,7 +592,7 @@ def _sweep_program(
     mesh: Mesh,
 ) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    config, is_infinite = spec.train_config(name, batch_size), _is_infinite(lengths[0])
+    config, is_infinite = spec.train_config(name, batch_size), _checks.is_infinite(lengths[0])
     network = spec.modules(problems.joint.shape[-1])[name]
     check_network(network, problems.features[0], problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds

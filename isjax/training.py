@@ -15,7 +15,6 @@ the error of its decoder.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -300,17 +299,13 @@ def train(
         raise TypeError(f"config must be a TrainConfig, such as isjax.TrainConfig(num_steps=2000), got {config!r}")
     network = as_network(network, problem.joint.shape[-1])
     _checks.check_learning_rate(learning_rate)
-    if _is_infinite(length):
+    if _checks.is_infinite(length):
         if config.num_epochs is not None:
             raise ValueError("length is infinite, and has no epochs: give num_steps")
         return _train(key, problem, None, learning_rate, network=network, config=config)
     length, max_length = _as_length(length, config.max_length)
     config = dataclasses.replace(config, max_length=max_length)
     return _train(key, problem, length, learning_rate, network=network, config=config)
-
-
-def _is_infinite(length: object) -> bool:
-    return isinstance(length, float | np.floating) and float(length) == math.inf
 
 
 def _as_length(length: Real | ScalarInt, max_length: int | None) -> tuple[int | ScalarInt, int]:

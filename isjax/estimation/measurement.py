@@ -44,10 +44,8 @@ Method = Literal[
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
-_NUM_CELLS, _FEW_DRAWS = (
-    2**21,
-    99,
-)  # cells (x, y) of all draws: a larger table has fewer, but no fewer than these
+_NUM_CELLS = 2**21  # pairs (x, y) of all draws together: a larger table has fewer draws,
+_FEW_DRAWS = 99  # but no fewer than these
 _MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
@@ -294,7 +292,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
 
     Alphabets are the symbols that occur. If U is a function of X, I(X;Y|U) = I(X;Y) − I(U;Y) is what it loses;
     otherwise it is what X says about Y beyond U. Estimates and intervals of informations are those of
-    ``loss_interval``, with fewer draws, 99 or more, if there are more than 2101 pairs of symbols, and by
+    ``loss_interval``, with fewer draws, 99 or more, if there are more than 4202 pairs of symbols, and by
     ``"miller_madow"`` if there are more than 2¹⁹; with another method the interval is that of ``bootstrap`` of the
     plug-in, or the jackknife's. The test is that of ``sufficiency_test``. What is said of an encoder does not depend on
     which others there are. It runs outside ``jit``.
