@@ -38,6 +38,7 @@ __all__ = [
     "check_spec",
     "compile_sweep",
     "configure_cpu",
+    "map_members",
     "problem_groups",
     "sweep",
 ]
@@ -599,11 +600,10 @@ def _sweep_program(
     size = spec.chunk_size or _best_chunk_size(
         mesh.devices.flat[0].platform, network, problems, spec, spec.optimizer_of(name)
     )
-    chunks, position = _divide(grid, size, mesh.devices.size)
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
-    def train_member(length: Array, problem: Array, rate: Array, seed: Array) -> _Members:
+    def train_member(problem: Array, rate: Array, length: Array, seed: Array) -> _Members:
         trace = train(
             jax.random.fold_in(key, seed),
             jax.tree.map(lambda a: a[problem], problems),
@@ -614,17 +614,55 @@ def _sweep_program(
         )
         return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps)
 
-    def train_chunk(chunk: _Chunks) -> _Members:
-        if chunk.seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
-            return train_member(chunk.length, chunk.problem[0], chunk.rate[0], chunk.seed[0])
-        return jax.vmap(train_member, in_axes=(None, 0, 0, 0))(*chunk)
+    return map_members(train_member, grid, chunk_size=size, mesh=mesh)
 
-    def train_chunks(chunks: _Chunks) -> _Members:
+
+def map_members(
+    train_member: Callable[[Array, Array, Array, Array], Any],
+    grid: tuple[int, int, int, int],
+    *,
+    chunk_size: int,
+    mesh: Mesh,
+) -> Any:  # noqa: ANN401  (what a member gives)
+    """Trains every member of a grid of (problem, learning rate, length, seed), in chunks on the devices of a mesh.
+
+    Args:
+      train_member: trains the member at these four positions. A position past the last length is that of a chunk that
+        pads the work of a device; what it gives is dropped.
+      grid: the sizes of the four axes.
+      chunk_size: about how many members a device trains at once; those of a chunk have one length.
+      mesh: the devices.
+
+    Returns:
+      What the members give, with the axes of the grid in front.
+
+    Examples:
+      >>> import isjax, isjax.sweeps, jax
+      >>> mesh = jax.make_mesh((1,), ("device",))
+      >>> def number(problem, rate, length, seed):
+      ...     return 100 * problem + 10 * length + seed
+      >>> isjax.sweeps.map_members(number, (2, 1, 2, 3), chunk_size=2, mesh=mesh)[1, 0, 1].tolist()
+      [110, 111, 112]
+    """
+    chunks, position = _divide(grid, chunk_size, mesh.devices.size)
+
+    def train_chunk(chunk: _Chunks) -> Any:  # noqa: ANN401
+        if chunk.seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
+            return train_member(chunk.problem[0], chunk.rate[0], chunk.length, chunk.seed[0])
+        return jax.vmap(train_member, in_axes=(0, 0, None, 0))(chunk.problem, chunk.rate, chunk.length, chunk.seed)
+
+    def train_chunks(chunks: _Chunks) -> Any:  # noqa: ANN401
         return jax.lax.map(train_chunk, chunks)
 
     along = PartitionSpec(mesh.axis_names)
     distributed = jax.shard_map(train_chunks, mesh=mesh, in_specs=along, out_specs=along, check_vma=False)
-    return jax.tree.map(lambda a: a.reshape(-1, config.num_evals)[position], distributed(chunks))
+    num_slots, size = chunks.seed.shape
+
+    def in_grid(of_chunks: Array) -> Array:
+        shape = of_chunks.shape[1:] if size == 1 else of_chunks.shape[2:]
+        return of_chunks.reshape(num_slots * size, *shape)[position]
+
+    return jax.tree.map(in_grid, distributed(chunks))
 
 
 def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:

@@ -337,6 +337,18 @@ class _Data(NamedTuple):
         return cls(problem.codes[x], y, jnp.asarray(length, jnp.int32))
 
 
+class _Inputs(NamedTuple):
+    """What a network sees of each code, and the number of classes that it tells apart."""
+
+    features: Float[Array, "u d"]
+    num_classes: int
+
+    @classmethod
+    def of(cls, problem: Problem) -> "_Inputs":
+        """Those of a problem."""
+        return cls(problem.features, problem.joint.shape[-1])
+
+
 class _Batch(NamedTuple):
     """Rows of features, and the weight of each class at each of them; the weights sum to one."""
 
@@ -359,22 +371,45 @@ def _train(
     network: nn.Module,
     config: TrainConfig,
 ) -> Trace:
-    check_network(network, problem.features, problem.joint.shape[-1])
+    inputs = _Inputs.of(problem)
+    check_network(network, *inputs)
     key_data, key_init, key_batches = jax.random.split(key, 3)
     joint_uy = Codes(problem.codes, problem.features.shape[0]).pushforward(problem.joint)
     if length is None:
-        data, batches = joint_uy, _FreshBatches(key_batches, problem, joint_uy, config.batch_size)
+        data, batches = joint_uy, _FreshBatches(key_batches, inputs, joint_uy, config.batch_size)
         num_steps = jnp.asarray(config.num_steps, jnp.int32)
     else:
         samples = _Data.draw(key_data, problem, length, config.max_length or 1)
-        data, batches = _empirical(problem, samples), _batches(key_batches, problem, samples, config)
+        data, batches = _empirical(inputs, samples), _batches(key_batches, inputs, samples, config)
         num_steps = _num_steps(samples, config)
+
+    def evaluate(state: None, params: PyTree, _: Array) -> tuple[None, _Applied]:
+        with jax.default_matmul_precision("highest"):
+            return state, _apply(network, params, problem.features)
+
     steps = _evaluation_steps(num_steps, config.num_evals)
-    schedule, optimizer = _SCHEDULES[config.schedule], as_optimizer(config.optimizer)
+    params = network.init(key_init, problem.features)
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
+    apply = functools.partial(_apply, network)
+    _, trained = _optimise(apply, params, batches, learning_rate, steps, evaluate, None, config)
+    return _measured(problem, joint_uy, data, steps, trained)
+
+
+def _optimise(
+    apply: Callable[[PyTree, Array], "_Applied"],
+    params: PyTree,
+    batches: "_Batches",
+    learning_rate: Array,
+    steps: Int[Array, "evaluation"],
+    evaluate: Callable[[Any, PyTree, Array], tuple[Any, Any]],
+    state: PyTree,
+    config: TrainConfig,
+) -> tuple[PyTree, PyTree]:
+    """Minimises the cross-entropy of batches; ``evaluate(state, params, step)`` gives a state and what is collected."""
+    schedule, optimizer, num_steps = _SCHEDULES[config.schedule], as_optimizer(config.optimizer), steps[-1]
 
     def loss(params: PyTree, batch: _Batch) -> Array:
-        rows, log_decoder = _apply(network, params, batch.rows)
+        rows, log_decoder = apply(params, batch.rows)
         return -jnp.sum(_pushed(rows, batch.weights) * log_decoder)
 
     def step(prepared: PyTree, t: Array, carry: _Carry) -> _Carry:
@@ -384,22 +419,22 @@ def _train(
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, carry.state)
         return _Carry(optax.apply_updates(carry.params, updates), state)
 
-    def segment(carry: _Carry, bounds: tuple[Array, Array]) -> tuple[_Carry, _Applied]:
+    def segment(carry: tuple[_Carry, PyTree], bounds: tuple[Array, Array]) -> tuple[tuple[_Carry, PyTree], PyTree]:
         start, stop = bounds
 
         def steps_of_draw(i: Array, carry: _Carry) -> _Carry:
             first, last = jnp.maximum(start, i * _STEPS_PER_DRAW), jnp.minimum(stop, (i + 1) * _STEPS_PER_DRAW)
             return jax.lax.fori_loop(first, last, functools.partial(step, batches.prepare(i)), carry)
 
-        carry = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, carry)
-        with jax.default_matmul_precision("highest"):
-            return carry, _apply(network, carry.params, problem.features)
+        trained, state = carry
+        trained = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, trained)
+        state, collected = evaluate(state, trained.params, stop)
+        return (trained, state), collected
 
-    params = network.init(key_init, problem.features)
-    carry = _Carry(params, optimizer(learning_rate).init(params))
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    _, trained = jax.lax.scan(segment, carry, (starts, steps))
-    return _measured(problem, joint_uy, data, steps, trained)
+    carry = _Carry(params, optimizer(learning_rate).init(params)), state
+    (_, state), collected = jax.lax.scan(segment, carry, (starts, steps))
+    return state, collected
 
 
 def _measured(problem: Problem, joint_uy: Array, data: Array, steps: Array, trained: "_Applied") -> Trace:
@@ -473,7 +508,7 @@ def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
 class _FixedBatches(NamedTuple):
     """Consecutive samples, the first ``num_larger`` batches with one more sample than the others."""
 
-    problem: Problem
+    inputs: _Inputs
     codes: Int[Array, "n"]
     targets: Int[Array, "n"]
     num_batches: Int[Array, ""]
@@ -484,13 +519,13 @@ class _FixedBatches(NamedTuple):
     """The weights of all batches, if they are given by counts."""
 
     @classmethod
-    def of(cls, problem: Problem, data: _Data, size: int) -> "_FixedBatches":
+    def of(cls, inputs: _Inputs, data: _Data, size: int) -> "_FixedBatches":
         """The partition of the training data into batches of at most ``size`` samples."""
         num_batches = jnp.maximum(_num_batches(data.length, size), 1)
         codes, targets = (jnp.pad(samples, (0, size)) for samples in (data.codes, data.targets))
         small, num_larger = data.length // num_batches, data.length % num_batches
-        batches = cls(problem, codes, targets, num_batches, size, small, num_larger, None)
-        if not _is_counted(problem, size):
+        batches = cls(inputs, codes, targets, num_batches, size, small, num_larger, None)
+        if not _is_counted(inputs, size):
             return batches
         every = jnp.arange(_num_batches(data.codes.size, size))
         return batches._replace(tables=jax.vmap(lambda batch: batches._batch(batch).weights)(every))
@@ -501,21 +536,21 @@ class _FixedBatches(NamedTuple):
     def at(self, _: None, t: Array) -> _Batch:
         """The batch of step t."""
         batch = t % self.num_batches
-        return self._batch(batch) if self.tables is None else _Batch(self.problem.features, self.tables[batch])
+        return self._batch(batch) if self.tables is None else _Batch(self.inputs.features, self.tables[batch])
 
     def _batch(self, batch: Array) -> _Batch:
         start = batch * self.small + jnp.minimum(batch, self.num_larger)
         count = self.small + (batch < self.num_larger)
         codes, targets = (jax.lax.dynamic_slice(s, (start,), (self.size,)) for s in (self.codes, self.targets))
-        weights = jnp.where(jnp.arange(self.size) < count, 1 / count, 0).astype(self.problem.features.dtype)
-        return _batch(self.problem, codes, targets, weights)
+        weights = jnp.where(jnp.arange(self.size) < count, 1 / count, 0).astype(self.inputs.features.dtype)
+        return _batch(self.inputs, codes, targets, weights)
 
 
 class _DrawnBatches(NamedTuple):
     """Batches of samples drawn with replacement, those of ``_STEPS_PER_DRAW`` steps at once, which is faster."""
 
     key: Array
-    problem: Problem
+    inputs: _Inputs
     data: _Data
     size: int
 
@@ -523,33 +558,33 @@ class _DrawnBatches(NamedTuple):
         """The batches of the steps of one draw: indices of their samples, or their weights if given by counts."""
         shape, bound = (_STEPS_PER_DRAW, self.size), jnp.maximum(self.data.length, 1)
         indices = jax.random.randint(jax.random.fold_in(self.key, draw), shape, 0, bound)
-        if not _is_counted(self.problem, self.size):
+        if not _is_counted(self.inputs, self.size):
             return indices
         return jax.vmap(lambda index: self._batch(index).weights)(indices)
 
     def at(self, prepared: Array, t: Array) -> _Batch:
         """The batch of step t."""
         of_step = prepared[t % _STEPS_PER_DRAW]
-        if not _is_counted(self.problem, self.size):
+        if not _is_counted(self.inputs, self.size):
             return self._batch(of_step)
-        return _Batch(self.problem.features, of_step)
+        return _Batch(self.inputs.features, of_step)
 
     def _batch(self, index: Array) -> _Batch:
-        weights = jnp.full(self.size, 1 / self.size, self.problem.features.dtype)
-        return _batch(self.problem, self.data.codes[index], self.data.targets[index], weights)
+        weights = jnp.full(self.size, 1 / self.size, self.inputs.features.dtype)
+        return _batch(self.inputs, self.data.codes[index], self.data.targets[index], weights)
 
 
 class _FreshBatches(NamedTuple):
     """Samples of the distribution that are new in each step; the distribution itself where the codes are few."""
 
     key: Array
-    problem: Problem
+    inputs: _Inputs
     joint: Float[Array, "u y"]
     size: int
 
     def prepare(self, draw: Array) -> _Data | None:
         """The samples of the steps of one draw."""
-        if _is_counted(self.problem, self.size):
+        if _is_counted(self.inputs, self.size):
             return None
         u, y = sample(jax.random.fold_in(self.key, draw), self.joint, _STEPS_PER_DRAW * self.size)
         return _Data(u, y, jnp.asarray(self.size))
@@ -557,40 +592,43 @@ class _FreshBatches(NamedTuple):
     def at(self, prepared: _Data | None, t: Array) -> _Batch:
         """The batch of step t."""
         if prepared is None:
-            return _Batch(self.problem.features, self.joint)
+            return _Batch(self.inputs.features, self.joint)
         start = t % _STEPS_PER_DRAW * self.size
         codes, targets = (jax.lax.dynamic_slice(s, (start,), (self.size,)) for s in prepared[:2])
-        weights = jnp.full(self.size, 1 / self.size, self.problem.features.dtype)
-        return _batch(self.problem, codes, targets, weights)
+        weights = jnp.full(self.size, 1 / self.size, self.inputs.features.dtype)
+        return _batch(self.inputs, codes, targets, weights)
 
 
-def _batches(key: Array, problem: Problem, data: _Data, config: TrainConfig) -> _FixedBatches | _DrawnBatches:
+_Batches = _FixedBatches | _DrawnBatches | _FreshBatches
+
+
+def _batches(key: Array, inputs: _Inputs, data: _Data, config: TrainConfig) -> _FixedBatches | _DrawnBatches:
     if config.sampling == "fixed":
-        return _FixedBatches.of(problem, data, config.batch_size)
-    return _DrawnBatches(key, problem, data, config.batch_size)
+        return _FixedBatches.of(inputs, data, config.batch_size)
+    return _DrawnBatches(key, inputs, data, config.batch_size)
 
 
-def _is_counted(problem: Problem, num_samples: int) -> bool:
+def _is_counted(inputs: _Inputs, num_samples: int) -> bool:
     """Whether a batch of this size is given by its counts over the codes, rather than sample by sample."""
-    return problem.features.shape[0] <= num_samples
+    return inputs.features.shape[0] <= num_samples
 
 
-def _batch(problem: Problem, codes: Array, targets: Array, weights: Array) -> _Batch:
+def _batch(inputs: _Inputs, codes: Array, targets: Array, weights: Array) -> _Batch:
     """The batch of weighted samples."""
-    if _is_counted(problem, codes.size):
-        return _Batch(problem.features, _counts(problem, codes, targets, weights))
-    classes = jax.nn.one_hot(targets, problem.joint.shape[-1], dtype=weights.dtype)
-    return _Batch(problem.features[codes], weights[:, None] * classes)
+    if _is_counted(inputs, codes.size):
+        return _Batch(inputs.features, _counts(inputs, codes, targets, weights))
+    classes = jax.nn.one_hot(targets, inputs.num_classes, dtype=weights.dtype)
+    return _Batch(inputs.features[codes], weights[:, None] * classes)
 
 
-def _counts(problem: Problem, codes: Array, targets: Array, weights: Array) -> Float[Array, "u y"]:
+def _counts(inputs: _Inputs, codes: Array, targets: Array, weights: Array) -> Float[Array, "u y"]:
     """Total weight of each (u, y) among weighted samples."""
-    shape = problem.features.shape[0], problem.joint.shape[-1]
+    shape = inputs.features.shape[0], inputs.num_classes
     return jax.ops.segment_sum(weights, codes * shape[1] + targets, shape[0] * shape[1]).reshape(shape)
 
 
-def _empirical(problem: Problem, data: _Data) -> Float[Array, "u y"]:
+def _empirical(inputs: _Inputs, data: _Data) -> Float[Array, "u y"]:
     """Empirical distribution of (U, Y) in the training data."""
     present = jnp.arange(data.codes.size) < data.length
-    weights = jnp.where(present, 1 / jnp.maximum(data.length, 1), 0).astype(problem.features.dtype)
-    return _counts(problem, data.codes, data.targets, weights)
+    weights = jnp.where(present, 1 / jnp.maximum(data.length, 1), 0).astype(inputs.features.dtype)
+    return _counts(inputs, data.codes, data.targets, weights)

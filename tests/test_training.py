@@ -27,7 +27,7 @@ def data_of(problem, length, batch_size=32, max_length=None, seed=0):
 
 @functools.partial(jax.jit, static_argnames="config")
 def batch_at(t, problem, data, config):
-    batches = training._batches(jax.random.key(0), problem, data, config)
+    batches = training._batches(jax.random.key(0), training._Inputs.of(problem), data, config)
     return batches.at(batches.prepare(t // training._STEPS_PER_DRAW), t)
 
 
@@ -97,7 +97,7 @@ def test_counts_and_samples_take_the_same_step(source, sampling):
     num_codes = problem.features.shape[0]
     padded = problem._replace(features=jnp.pad(problem.features, ((0, 33 - num_codes), (0, 0))))
     config = isjax.TrainConfig(num_steps=40, num_evals=4, sampling=sampling)
-    assert [training._is_counted(p, config.batch_size) for p in (problem, padded)] == [True, False]
+    assert [training._is_counted(training._Inputs.of(p), config.batch_size) for p in (problem, padded)] == [True, False]
     counted, sampled = (
         isjax.train(jax.random.key(3), p, 150, 0.2, network=NETWORK, config=config) for p in (problem, padded)
     )
