@@ -13,6 +13,9 @@ from isjax.bottleneck import Bottleneck as Bottleneck
 from isjax.bottleneck import bottleneck_curve as bottleneck_curve
 from isjax.bottleneck import deterministic_information_bottleneck as deterministic_information_bottleneck
 from isjax.bottleneck import information_bottleneck as information_bottleneck
+from isjax.cross_validation import CrossValidation as CrossValidation
+from isjax.cross_validation import Sample as Sample
+from isjax.cross_validation import cross_validate as cross_validate
 from isjax.distributions import Draws as Draws
 from isjax.distributions import check_distribution as check_distribution
 from isjax.distributions import conditional_x_given_y as conditional_x_given_y

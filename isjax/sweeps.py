@@ -35,10 +35,13 @@ __all__ = [
     "AXES",
     "SweepResult",
     "SweepSpec",
+    "all_devices",
     "check_spec",
+    "chunk_size_on_cpu",
     "compile_sweep",
     "configure_cpu",
     "map_members",
+    "num_numbers",
     "problem_groups",
     "sweep",
 ]
@@ -398,7 +401,7 @@ def sweep(
     """
     _checks.check_key(key)
     check_spec(spec)
-    return _sweep(key, _as_problems(problems), spec, mesh=_all_devices() if mesh is None else mesh)
+    return _sweep(key, _as_problems(problems), spec, mesh=all_devices() if mesh is None else mesh)
 
 
 def compile_sweep(
@@ -435,7 +438,7 @@ def compile_sweep(
     _checks.check_key(key)
     check_spec(spec)
     arguments = key, _as_problems(problems), spec
-    program = _sweep.lower(*arguments, mesh=_all_devices() if mesh is None else mesh).compile()
+    program = _sweep.lower(*arguments, mesh=all_devices() if mesh is None else mesh).compile()
     return partial(program, *arguments)
 
 
@@ -456,7 +459,14 @@ def check_spec(spec: object) -> None:
         raise TypeError(f"spec must be a SweepSpec, such as isjax.SweepSpec(num_steps=2000), got {spec!r}")
 
 
-def _all_devices() -> Mesh:
+def all_devices() -> Mesh:
+    """A mesh of all devices, along one axis.
+
+    Examples:
+      >>> import isjax.sweeps
+      >>> isjax.sweeps.all_devices().axis_names
+      ('device',)
+    """
     return Mesh(np.asarray(jax.devices()), ("device",))
 
 
@@ -703,20 +713,45 @@ def _best_chunk_size(
     """
     if platform != "cpu":
         return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec, optimizer))
-    if isinstance(network, MLP):
-        return max(1, min(1024 // max(network.hidden, default=1), 8))
-    return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, optimizer), 8))
+    return chunk_size_on_cpu(network, problems.features[0], optimizer)
 
 
 _ACCELERATOR_BYTES = 2**32
 _CACHED_NUMBERS = 2**15  # weights and the optimiser's numbers, of all members that a core trains at once
 
 
-def _num_numbers(network: nn.Module, problems: Problem, optimizer: Optimizer) -> int:
-    """Weights of a network, and the numbers of the optimiser's state."""
+def chunk_size_on_cpu(network: nn.Module, features: Float[Array, "n d"], optimizer: Optimizer) -> int:
+    """Number of members that a core trains at once: few, so that their weights stay in its cache.
+
+    Args:
+      network: of the members.
+      features: what it sees.
+      optimizer: of the members.
+
+    Returns:
+      One to eight.
+
+    Examples:
+      >>> import isjax, isjax.sweeps, jax.numpy as jnp, optax
+      >>> [isjax.sweeps.chunk_size_on_cpu(isjax.MLP((h,), 2), jnp.ones((5, 3)), optax.sgd) for h in (32, 256, 1024)]
+      [8, 4, 1]
+    """
+    if isinstance(network, MLP):
+        return max(1, min(1024 // max(network.hidden, default=1), 8))
+    return max(1, min(_CACHED_NUMBERS // num_numbers(network, features, optimizer), 8))
+
+
+def num_numbers(network: nn.Module, features: Float[Array, "n d"], optimizer: Optimizer) -> int:
+    """Weights of a network, and the numbers of the optimiser's state.
+
+    Examples:
+      >>> import isjax, isjax.sweeps, jax.numpy as jnp, optax
+      >>> isjax.sweeps.num_numbers(isjax.MLP((), 2), jnp.ones((5, 3)), optax.sgd)
+      8
+    """
 
     def initial(key: Array) -> Any:  # noqa: ANN401
-        params = network.init(key, problems.features[0])
+        params = network.init(key, features)
         return params, optimizer(0.1).init(params)
 
     shapes = jax.eval_shape(initial, jax.eval_shape(jax.random.key, 0))
@@ -735,7 +770,7 @@ def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec, opt
         spec.longest * (num_classes + 8)
         + rows * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
         + 3 * spec.num_evals * num_codes * num_classes
-        + 4 * _num_numbers(network, problems, optimizer)
+        + 4 * num_numbers(network, problems.features[0], optimizer)
     )
     return numbers * problems.features.dtype.itemsize
 

@@ -26,7 +26,7 @@ THEORY = [
     {"bottleneck"},
     {"sources", "estimation"},
 ]
-LEARNING = [{"networks"}, {"training"}, {"sweeps", "probe"}]
+LEARNING = [{"networks"}, {"training"}, {"sweeps", "probe"}, {"cross_validation"}]
 SHELL = [{"_shell"}, {"study", "data"}, {"cli"}, {"__main__"}]
 LAYERS = THEORY + LEARNING + SHELL
 OF_THEORY, OF_SHELL = set().union(*THEORY), set().union(*SHELL)
