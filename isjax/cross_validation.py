@@ -33,11 +33,14 @@ __all__ = [
     "Candidates",
     "CheckedSamples",
     "CrossValidation",
+    "Folds",
     "Sample",
     "as_samples",
     "choose",
     "compile_candidates",
     "cross_validate",
+    "draw_folds",
+    "most_rows",
     "sample_groups",
 ]
 
@@ -245,8 +248,12 @@ def cross_validate(
     if not isinstance(samples, Mapping):
         raise TypeError(f"samples must map names to Samples, such as {{'raw': sample}}, got {type(samples).__name__}")
     checked = as_samples(samples, spec, num_folds=num_folds, num_classes=num_classes)
-    candidates = _candidates(key, *checked.arrays, spec, **checked.sizes, mesh=all_devices() if mesh is None else mesh)
-    return choose(key, candidates, checked, spec)
+    folds = draw_folds(key, checked.targets, num_seeds=spec.num_seeds, num_folds=num_folds)
+    mesh = all_devices() if mesh is None else mesh
+    candidates = _candidates(
+        key, checked.features, checked.targets, folds, spec, num_classes=checked.num_classes, mesh=mesh
+    )
+    return choose(candidates, folds, checked, spec)
 
 
 class CheckedSamples(NamedTuple):
@@ -257,16 +264,6 @@ class CheckedSamples(NamedTuple):
     targets: Int[Array, "n"]
     num_classes: int
     num_folds: int
-
-    @property
-    def arrays(self) -> tuple[tuple[Array, ...], Array]:
-        """What is traced."""
-        return self.features, self.targets
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """What is static."""
-        return {"num_classes": self.num_classes, "num_folds": self.num_folds}
 
 
 def as_samples(
@@ -393,7 +390,7 @@ def _centred(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 
 def _check_lengths(spec: SweepSpec, num_rows: int, num_folds: int) -> None:
     """Refuses lengths that no learner can have."""
-    most = num_rows - -(-num_rows // num_folds)
+    most = most_rows(num_rows, num_folds)
     finite = [length for length in spec.lengths if not _checks.is_infinite(length)]
     if not _checks.is_concrete(*finite):
         return
@@ -423,60 +420,48 @@ class Candidates(NamedTuple):
 
 
 def compile_candidates(
-    key: Key[Array, ""],
-    features: Sequence[Float[Array, "n d"]],
-    targets: Int[Array, "n"],
-    spec: SweepSpec,
-    *,
-    num_classes: int,
-    num_folds: int,
-    mesh: Mesh | None = None,
+    key: Key[Array, ""], samples: CheckedSamples, spec: SweepSpec, *, mesh: Mesh | None = None
 ) -> Callable[[], Candidates]:
     """Compiles the training of all members without running it.
 
     Args:
       key: as for ``cross_validate``.
-      features: of each sample.
-      targets: of all.
+      samples: what ``as_samples`` gives.
       spec: the grid.
-      num_classes: number of classes.
-      num_folds: number of folds.
       mesh: the devices to use; all of them if None.
 
     Returns:
       A function without arguments that trains the members.
 
     Examples:
-      >>> import isjax, isjax.cross_validation, jax
+      >>> import isjax, isjax.cross_validation as cv, jax
       >>> x = jax.random.normal(jax.random.key(0), (40, 2))
-      >>> y = (x[:, 0] > 0).astype("int32")
       >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(20,), num_seeds=1, num_steps=20)
-      >>> program = isjax.cross_validation.compile_candidates(
-      ...     jax.random.key(1), [x], y, spec, num_classes=2, num_folds=4
-      ... )
+      >>> samples = cv.as_samples({"x": isjax.Sample(x, (x[:, 0] > 0).astype(int))}, spec, num_folds=4)
+      >>> program = cv.compile_candidates(jax.random.key(1), samples, spec)
       >>> program().row_loss.shape
       (1, 1, 1, 1, 1, 1, 40)
     """
-    arguments = key, tuple(map(jnp.asarray, features)), jnp.asarray(targets), spec
-    sizes = {"num_classes": num_classes, "num_folds": num_folds}
-    program = _candidates.lower(*arguments, **sizes, mesh=all_devices() if mesh is None else mesh).compile()
+    folds = draw_folds(key, samples.targets, num_seeds=spec.num_seeds, num_folds=samples.num_folds)
+    arguments = key, samples.features, samples.targets, folds, spec
+    mesh = all_devices() if mesh is None else mesh
+    program = _candidates.lower(*arguments, num_classes=samples.num_classes, mesh=mesh).compile()
     return functools.partial(program, *arguments)
 
 
-@jax.jit(inline=True, static_argnames=("num_classes", "num_folds", "mesh"))
+@jax.jit(inline=True, static_argnames=("num_classes", "mesh"))
 def _candidates(
     key: Array,
     features: Sequence[Array],
     targets: Array,
+    folds: "Folds",
     spec: SweepSpec,
     *,
     num_classes: int,
-    num_folds: int,
     mesh: Mesh,
 ) -> Candidates:
     modules = spec.modules(num_classes)
     groups = sample_groups(features, modules)
-    folds = _folds(key, targets, spec.num_seeds, num_folds)
 
     def of_group(group: Sequence[int]) -> Candidates:
         padded = _padded([features[i] for i in group])
@@ -529,26 +514,48 @@ def _padded(features: Sequence[Array]) -> Float[Array, "sample n d"]:
     return jnp.stack([jnp.pad(each, ((0, 0), (0, most - each.shape[1]))) for each in features])
 
 
-class _Folds(NamedTuple):
+class Folds(NamedTuple):
     """How each seed divides the rows."""
 
     fold: Int[Array, "seed row"]
     """In which fold each row is held out."""
     order: Int[Array, "seed fold row"]
     """The rows in the order of the seed, those of the fold last."""
+    place: Int[Array, "seed row"]
+    """Where each row is in the order of the fold that holds it out."""
 
 
 @jax.jit(inline=True, static_argnames=("num_seeds", "num_folds"))
-def _folds(key: Array, targets: Array, num_seeds: int, num_folds: int) -> _Folds:
-    """Folds of equal size and equal shares of each class, each up to one row."""
+def draw_folds(key: Key[Array, ""], targets: Int[Array, "n"], *, num_seeds: int, num_folds: int) -> Folds:
+    """Folds of equal size and equal shares of each class, each up to one row.
 
-    def of_seed(seed: Array) -> _Folds:
+    Args:
+      key: as for ``cross_validate``.
+      targets: the class of each row.
+      num_seeds: number of seeds, each of which divides the rows otherwise.
+      num_folds: number of folds.
+
+    Returns:
+      The folds of each seed.
+
+    Examples:
+      >>> import isjax.cross_validation, jax, jax.numpy as jnp
+      >>> folds = isjax.cross_validation.draw_folds(jax.random.key(0), jnp.arange(10) % 2, num_seeds=1, num_folds=5)
+      >>> jnp.bincount(folds.fold[0]).tolist()
+      [2, 2, 2, 2, 2]
+    """
+
+    def of_seed(seed: Array) -> Folds:
         key_folds, _ = jax.random.split(jax.random.fold_in(key, seed))
         order = jax.random.permutation(key_folds, targets.size)
         by_class = order[jnp.argsort(targets[order], stable=True)]
         fold = jnp.zeros_like(order).at[by_class].set(jnp.arange(targets.size) % num_folds)
-        is_last = fold[order] == jnp.arange(num_folds)[:, None]
-        return _Folds(fold, order[jnp.argsort(is_last, axis=-1, stable=True)])
+        is_held_out = fold[order] == jnp.arange(num_folds)[:, None]
+        before = jnp.cumsum(~is_held_out, axis=-1)
+        place = jnp.where(is_held_out, before[:, -1:] + jnp.cumsum(is_held_out, axis=-1), before) - 1
+        in_order = jnp.zeros_like(place).at[jnp.arange(num_folds)[:, None], place].set(order)
+        of_row = jnp.zeros_like(order).at[order].set(jnp.take_along_axis(place, fold[order][None], axis=0)[0])
+        return Folds(fold, in_order, of_row)
 
     return jax.vmap(of_seed)(jnp.arange(num_seeds))
 
@@ -557,7 +564,7 @@ def _members(
     key: Array,
     features: Float[Array, "sample n d"],
     targets: Int[Array, "n"],
-    folds: _Folds,
+    folds: Folds,
     spec: SweepSpec,
     name: str,
     network: nn.Module,
@@ -568,8 +575,8 @@ def _members(
     """Members of one network and batch size: (sample, learning rate, length, seed, row or fold)."""
     num_samples, num_rows, _ = features.shape
     num_seeds, num_folds, _ = folds.order.shape
-    num_held_out = -(-num_rows // num_folds)
-    num_others = num_rows - num_held_out  # in every fold
+    num_others = most_rows(num_rows, num_folds)
+    num_held_out = num_rows - num_others
     is_infinite = [_checks.is_infinite(length) for length in spec.lengths]
     longest = num_others if any(is_infinite) else min(spec.longest, num_others)
     ends = [num_others if infinite else length for infinite, length in zip(is_infinite, spec.lengths, strict=True)]
@@ -603,10 +610,7 @@ def _members(
     grid = num_samples, len(spec.learning_rates), len(ends), num_seeds * num_folds
     size = spec.chunk_size or _chunk_size(mesh, network, features, longest, num_held_out, spec.optimizer_of(name))
     learned: LearnedRows = map_members(train_member, grid, chunk_size=size, mesh=mesh)
-    # where each row is among those that its fold holds out
-    rank = jnp.argsort(folds.order, axis=-1)
-    place = jnp.take_along_axis(rank, folds.fold[:, None], axis=1)[:, 0] - num_others
-    of_row = folds.fold * num_held_out + place
+    of_row = folds.fold * num_held_out + folds.place - num_others
 
     def by_row(values: Array) -> Array:
         values = values.reshape(*grid[:3], num_seeds, num_folds * num_held_out)
@@ -646,12 +650,12 @@ def _chunk_size(
 # -- choice ------------------------------------------------------------------------------------------------------------
 
 
-def choose(key: Key[Array, ""], candidates: Candidates, samples: CheckedSamples, spec: SweepSpec) -> CrossValidation:
+def choose(candidates: Candidates, folds: Folds, samples: CheckedSamples, spec: SweepSpec) -> CrossValidation:
     """The members of least validation loss, over learning rates and batch sizes, for each fold.
 
     Args:
-      key: as for ``cross_validate``.
       candidates: of all learning rates and batch sizes.
+      folds: of the rows.
       samples: that were learned.
       spec: the grid.
 
@@ -662,36 +666,44 @@ def choose(key: Key[Array, ""], candidates: Candidates, samples: CheckedSamples,
       >>> import isjax, isjax.cross_validation as cv, jax
       >>> x = jax.random.normal(jax.random.key(0), (40, 2))
       >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(20,), num_seeds=1, num_steps=20, learning_rates=(0.1, 0.2))
-      >>> checked = cv.as_samples({"x": isjax.Sample(x, (x[:, 0] > 0).astype(int))}, spec, num_folds=4)
-      >>> key = jax.random.key(1)
-      >>> candidates = cv.compile_candidates(key, *checked.arrays, spec, **checked.sizes)()
-      >>> cv.choose(key, candidates, checked, spec).learning_rate.shape
+      >>> samples = cv.as_samples({"x": isjax.Sample(x, (x[:, 0] > 0).astype(int))}, spec, num_folds=4)
+      >>> candidates = cv.compile_candidates(jax.random.key(1), samples, spec)()
+      >>> folds = cv.draw_folds(jax.random.key(1), samples.targets, num_seeds=1, num_folds=4)
+      >>> cv.choose(candidates, folds, samples, spec).learning_rate.shape
       (1, 1, 1, 1, 4)
     """
-    num_rows, num_folds = samples.targets.size, samples.num_folds
-    num_others = num_rows - -(-num_rows // num_folds)
-    lengths = [num_others if _checks.is_infinite(length) else length for length in spec.lengths]
-    chosen = _choose(key, candidates, samples.targets, spec, num_classes=samples.num_classes, num_folds=num_folds)
+    most = most_rows(samples.targets.size, samples.num_folds)
+    lengths = [most if _checks.is_infinite(length) else length for length in spec.lengths]
     return CrossValidation(
-        **chosen,
+        **_choose(candidates, folds.fold, samples.targets, spec, num_classes=samples.num_classes),
         length=jnp.asarray(lengths, jnp.int32),
+        fold=folds.fold,
         samples=tuple(map(str, samples.names)),
         networks=spec.network_names,
         num_classes=samples.num_classes,
-        num_folds=num_folds,
+        num_folds=samples.num_folds,
     )
 
 
-@jax.jit(inline=True, static_argnames=("num_classes", "num_folds"))
+def most_rows(num_rows: int, num_folds: int) -> int:
+    """The number of rows that a learner can have in every fold: those that are not held out.
+
+    Examples:
+      >>> import isjax.cross_validation
+      >>> isjax.cross_validation.most_rows(101, 5)
+      80
+    """
+    return num_rows - -(-num_rows // num_folds)
+
+
+@jax.jit(inline=True, static_argnames="num_classes")
 def _choose(
-    key: Array, candidates: Candidates, targets: Array, spec: SweepSpec, *, num_classes: int, num_folds: int
+    candidates: Candidates, fold: Array, targets: Array, spec: SweepSpec, *, num_classes: int
 ) -> dict[str, Array]:
-    fold = _folds(key, targets, spec.num_seeds, num_folds).fold
     candidates = jax.tree.map(_with_candidates_last, candidates)
     loss = candidates.validation_loss
     best = jnp.argmin(jnp.where(jnp.isnan(loss), jnp.inf, loss), axis=-1)
-    best_of_row = _take_last(best, fold)
-    loss, step = _at(loss, best), _at(candidates.step, best)
+    best_of_row, loss, step = _take_last(best, fold), _at(loss, best), _at(candidates.step, best)
     is_learned = _take_last(jnp.isfinite(loss), fold)
     sizes = jnp.asarray(spec.batch_sizes, jnp.int32)
     rates = jnp.asarray(spec.learning_rates, loss.dtype)
@@ -700,7 +712,6 @@ def _choose(
         "row_loss": jnp.where(is_learned, _at(candidates.row_loss, best_of_row), jnp.nan),
         "row_accuracy": jnp.where(is_learned, _at(candidates.row_accuracy, best_of_row), jnp.nan),
         "target_entropy": entropy(frequencies),
-        "fold": fold,
         "validation_loss": loss,
         "learning_rate": rates[best % rates.size],
         "batch_size": sizes[best // rates.size],
