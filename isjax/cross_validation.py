@@ -442,8 +442,8 @@ def compile_candidates(
       >>> program().row_loss.shape
       (1, 1, 1, 1, 1, 1, 40)
     """
-    folds = draw_folds(key, samples.targets, num_seeds=spec.num_seeds, num_folds=samples.num_folds)
-    arguments = key, samples.features, samples.targets, folds, spec
+    folds = draw_folds(key, jnp.asarray(samples.targets), num_seeds=spec.num_seeds, num_folds=samples.num_folds)
+    arguments = key, tuple(map(jnp.asarray, samples.features)), jnp.asarray(samples.targets), folds, spec
     mesh = all_devices() if mesh is None else mesh
     program = _candidates.lower(*arguments, num_classes=samples.num_classes, mesh=mesh).compile()
     return functools.partial(program, *arguments)

@@ -276,9 +276,10 @@ def _interrupted(*_):
 
 def test_the_digest_is_of_what_is_computed():
     problem = jax.device_get(source().problem("biased"))
+    seen = problem.features, problem.joint.shape[-1]
 
     def digest(**options):
-        return digest_of_computation(isjax.SweepSpec(num_steps=20, **options), problem)
+        return digest_of_computation(isjax.SweepSpec(num_steps=20, **options), *seen)
 
     assert digest() is None
     digests = [

@@ -5,13 +5,14 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from isjax._typing import Array, Key
+from isjax.cross_validation import Candidates, CheckedSamples, compile_candidates, sample_groups
 from isjax.sources import Problem
 from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
 
@@ -29,6 +30,8 @@ __all__ = [
     "train_block",
     "versions",
 ]
+
+_Result = TypeVar("_Result", SweepResult, Candidates)
 
 MOST_STEPS = 2**24
 POLL_SECONDS = 0.01
@@ -53,11 +56,13 @@ class Block(NamedTuple):
     """Positions of its lengths."""
     spec: SweepSpec
     """The part of the grid that it trains."""
+    num_folds: int = 1
+    """How many folds it trains for each of these."""
 
     @property
     def num_members(self) -> int:
         """How many networks it trains."""
-        return len(self.problems) * self.spec.num_members
+        return len(self.problems) * self.spec.num_members * self.num_folds
 
     def describe(self) -> str:
         """One line for the progress display."""
@@ -71,12 +76,14 @@ class Part(NamedTuple):
     """What training a block gave."""
 
     arrays: dict[str, np.ndarray]
-    """The fields of its ``SweepResult``."""
+    """The fields of its ``SweepResult`` or ``Candidates``."""
     seconds: dict[str, float]
     """Seconds spent compiling and running."""
 
 
-def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
+def blocks(
+    problems: Sequence[Problem] | CheckedSamples, spec: SweepSpec, *, most_steps: int | None = None
+) -> list[Block]:
     """The blocks of a study, in the order of its networks.
 
     A block in which all members take more than ``most_steps`` steps together is cut: into one length each, then one
@@ -84,7 +91,7 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
     share a program.
 
     Args:
-      problems: what the learners see.
+      problems: what the learners see; samples are cross-validated.
       spec: the grid.
       most_steps: the largest number of steps in a block that can still be cut; ``MOST_STEPS`` if None.
 
@@ -100,20 +107,28 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
       [2, 4]
     """
     most_steps = MOST_STEPS if most_steps is None else most_steps
-    groups = problem_groups(problems, spec.batch_sizes)
+    num_folds = problems.num_folds if isinstance(problems, CheckedSamples) else 1
     made = []
     for i, (j, size) in itertools.product(range(len(spec.network_names)), enumerate(spec.batch_sizes)):
         whole = dataclasses.replace(spec.with_one_network(i), batch_sizes=(size,))
-        for group in groups:
+        for group in _groups(problems, whole):
             cuts = [[tuple(group)], [tuple(range(len(spec.learning_rates)))], [tuple(range(len(spec.lengths)))]]
             for axis in reversed(range(3)):
-                if max(_num_steps(whole, *positions) for positions in itertools.product(*cuts)) > most_steps:
+                steps = max(_num_steps(whole, *positions) for positions in itertools.product(*cuts))
+                if num_folds * steps > most_steps:
                     cuts[axis] = [(position,) for position in cuts[axis][0]]
             made += [
-                Block(chosen, i, j, rates, lengths, whole.part(learning_rates=rates, lengths=lengths))
+                Block(chosen, i, j, rates, lengths, whole.part(learning_rates=rates, lengths=lengths), num_folds)
                 for chosen, rates, lengths in itertools.product(*cuts)
             ]
     return made
+
+
+def _groups(problems: Sequence[Problem] | CheckedSamples, spec: SweepSpec) -> list[list[int]]:
+    """Positions of those that share their programs."""
+    if isinstance(problems, CheckedSamples):
+        return sample_groups(problems.features, spec.modules(problems.num_classes))
+    return problem_groups(problems, spec.batch_sizes)
 
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
@@ -124,17 +139,21 @@ def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], l
 
 
 def assemble(
-    parts: Sequence[tuple[Block, Mapping[str, np.ndarray]]], num_problems: int, spec: SweepSpec
-) -> SweepResult:
+    parts: Sequence[tuple[Block, Mapping[str, np.ndarray]]],
+    num_problems: int,
+    spec: SweepSpec,
+    kind: type[_Result] = SweepResult,
+) -> _Result:
     """One result, in numpy arrays, from those of all blocks.
 
     Args:
       parts: every block, and the arrays that it gave.
-      num_problems: how many problems the study has.
+      num_problems: how many problems or samples the study has.
       spec: the grid.
+      kind: ``SweepResult``, or ``Candidates`` for samples.
 
     Returns:
-      A ``SweepResult``.
+      A result of this kind.
 
     Examples:
       >>> import numpy as np, isjax, isjax.study.blocks
@@ -157,7 +176,7 @@ def assemble(
             array[np.ix_(*positions[:num_axes])] = arrays[name]
         return array
 
-    return SweepResult(**{name: whole(name) for name in SweepResult._fields})  # pyright: ignore[reportArgumentType]
+    return kind(**{name: whole(name) for name in kind._fields})  # pyright: ignore[reportArgumentType]
 
 
 class PlainKey(NamedTuple):
@@ -181,7 +200,7 @@ class Work(NamedTuple):
 
     key: PlainKey
     """The key of the study."""
-    problems: list[Problem]
+    problems: list[Problem] | CheckedSamples
     """What the learners see, as numpy arrays."""
     spec: SweepSpec
     """The block's part of the grid."""
@@ -224,7 +243,7 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
     ):
         report("compiling")
         start = time.perf_counter()
-        program = compile_sweep(work.key.on_device(), work.problems, work.spec)
+        program = _compiled(work)
         compiled = time.perf_counter()
         report("training")
         result = program()
@@ -233,6 +252,12 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
         return Part(jax.device_get(result)._asdict(), seconds)
+
+
+def _compiled(work: Work) -> Callable[[], Any]:
+    if isinstance(work.problems, CheckedSamples):
+        return compile_candidates(work.key.on_device(), work.problems, work.spec)
+    return compile_sweep(work.key.on_device(), work.problems, work.spec)
 
 
 def settings() -> dict[str, Any]:

@@ -28,7 +28,7 @@ import optax
 import xarray as xr
 
 from isjax._shell.files import write_atomically
-from isjax._typing import Array
+from isjax._typing import Array, Float
 from isjax.networks import check_network
 from isjax.sources import Problem
 from isjax.study import results
@@ -55,7 +55,12 @@ _logger = logging.getLogger(__name__)
 
 
 def identify(
-    key: PlainKey, problems: Sequence[str], spec: SweepSpec, *, computation: str | None = None
+    key: PlainKey,
+    problems: Sequence[str],
+    spec: SweepSpec,
+    *,
+    computation: str | None = None,
+    num_folds: int | None = None,
 ) -> dict[str, Any]:
     """What determines the numbers of a block; not the device or the chunk size, which change only their rounding.
 
@@ -64,6 +69,7 @@ def identify(
       problems: digests of its problems.
       spec: its part of the grid.
       computation: what ``digest_of_computation`` gives.
+      num_folds: in how many folds samples are divided; None for problems.
 
     Returns:
       A dictionary that JSON reproduces exactly.
@@ -83,37 +89,37 @@ def identify(
         "key": [key.impl, key.data.tolist()],
         "settings": settings(),
         "versions": versions(),
+        **({} if num_folds is None else {"num_folds": num_folds}),
     }
     return json.loads(json.dumps(identity))
 
 
-def digest_of_computation(spec: SweepSpec, problem: Problem) -> str | None:
+def digest_of_computation(spec: SweepSpec, features: Float[np.ndarray, "n d"], num_classes: int) -> str | None:
     """SHA-256 of what a spec's networks and optimiser compute, so that a block of other code is never taken for it.
 
     None for networks given by ``hidden`` and SGD, which the spec and the versions determine.
 
     Examples:
-      >>> import flax.linen as nn, isjax, jax, isjax.study.checkpoints
-      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
-      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
+      >>> import flax.linen as nn, isjax, isjax.study.checkpoints, numpy as np
+      >>> features = np.ones((4, 3), np.float32)
       >>> specs = [isjax.SweepSpec(networks={"a": nn.Dense(2, use_bias=b)}, num_steps=20) for b in (True, False)]
-      >>> len({isjax.study.checkpoints.digest_of_computation(spec, problem) for spec in specs})
+      >>> len({isjax.study.checkpoints.digest_of_computation(spec, features, 2) for spec in specs})
       2
     """
     if spec.networks is None and spec.optimizer is optax.sgd:
         return None
-    features = jax.ShapeDtypeStruct(problem.features.shape, problem.features.dtype)
+    shape = jax.ShapeDtypeStruct(features.shape, features.dtype)
     rate = jax.ShapeDtypeStruct((), features.dtype)
     described = {}
-    for name, network in spec.modules(problem.joint.shape[-1]).items():
-        check_network(network, features, problem.joint.shape[-1])
+    for name, network in spec.modules(num_classes).items():
+        check_network(network, shape, num_classes)
 
         def compute(key: Array, features: Array, rate: Array, network: nn.Module = network, name: str = name) -> Any:  # noqa: ANN401
             params = network.init(key, features)
             optimizer = spec.optimizer_of(name)(rate)
             return network.apply(params, features), optimizer.update(params, optimizer.init(params), params)
 
-        traced = jax.make_jaxpr(compute)(jax.random.key(0), features, rate)
+        traced = jax.make_jaxpr(compute)(jax.random.key(0), shape, rate)
         constants = [digest_of_arrays([np.asarray(constant)]) for constant in traced.consts]
         described[name] = [re.sub(r" at 0x[0-9a-f]+", "", str(traced)), constants]
     return digest(described)

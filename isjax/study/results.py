@@ -27,7 +27,9 @@ from isjax.sweeps import AXES, SweepResult, SweepSpec
 
 __all__ = [
     "FORMAT",
+    "NAME_COORDINATES",
     "Name",
+    "attributes",
     "check_path",
     "describe_diverged",
     "describe_spec",
@@ -46,7 +48,7 @@ Name = tuple[str, str]
 
 FORMAT = "isjax study 5"
 _OLDER_FORMATS = tuple(f"isjax study {i}" for i in (1, 2, 3, 4))
-_NAME = ("source", "encoder")
+NAME_COORDINATES = ("source", "encoder")
 
 
 def to_dataset(
@@ -142,17 +144,28 @@ def to_dataset(
             "seed": np.arange(spec.num_seeds),
             "evaluation": np.arange(spec.num_evals),
         },
-        attrs={
-            "format": FORMAT,
-            "spec": json.dumps(describe_spec(spec)),
-            "versions": json.dumps(versions()),
-            "python": platform.python_version(),
-            "devices": ", ".join(sorted({device.device_kind for device in jax.devices()})),
-            "num_devices": jax.device_count(),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **{f"{name}_seconds": round(value, 3) for name, value in (seconds or {}).items()},
-        },
-    ).set_xindex(_NAME)
+        attrs=attributes(spec, seconds),
+    ).set_xindex(NAME_COORDINATES)
+
+
+def attributes(spec: SweepSpec, seconds: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """What a study says about how it was made: its format, spec, versions, devices and time.
+
+    Examples:
+      >>> import isjax, isjax.study.results
+      >>> sorted(isjax.study.results.attributes(isjax.SweepSpec(num_steps=20)))[:3]
+      ['created', 'devices', 'format']
+    """
+    return {
+        "format": FORMAT,
+        "spec": json.dumps(describe_spec(spec)),
+        "versions": json.dumps(versions()),
+        "python": platform.python_version(),
+        "devices": ", ".join(sorted({device.device_kind for device in jax.devices()})),
+        "num_devices": jax.device_count(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **{f"{name}_seconds": round(value, 3) for name, value in (seconds or {}).items()},
+    }
 
 
 def describe_spec(spec: SweepSpec) -> dict[str, Any]:
@@ -210,8 +223,8 @@ def with_problem_axis(study: xr.Dataset) -> xr.Dataset:
     """
     drawn = study[["last_excess_risk", "best_excess_risk", "encoder_bias", "diverged"]]
     if "problem" not in drawn.dims:
-        scalars = [name for name in _NAME if name not in drawn.dims]
-        drawn = drawn.drop_vars("problem", errors="ignore").expand_dims(scalars).stack(problem=_NAME)
+        scalars = [name for name in NAME_COORDINATES if name not in drawn.dims]
+        drawn = drawn.drop_vars("problem", errors="ignore").expand_dims(scalars).stack(problem=NAME_COORDINATES)
     return drawn.transpose("problem", ...)
 
 
@@ -398,7 +411,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"{path} is not a study of isjax: its format is {found!r}, not {FORMAT!r}")
     if study.attrs.pop("checksum", None) != _checksum(study):
         raise ValueError(f"{path} is damaged, or was changed by another program: checksum mismatch")
-    return study.set_xindex(_NAME)
+    return study.set_xindex(NAME_COORDINATES)
 
 
 def _checksum(study: xr.Dataset) -> str:

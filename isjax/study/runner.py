@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.experimental import multihost_utils
@@ -23,11 +24,20 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from isjax import _checks
 from isjax._typing import Array, Key
+from isjax.cross_validation import (
+    Candidates,
+    CheckedSamples,
+    CrossValidation,
+    Sample,
+    as_samples,
+    choose,
+    draw_folds,
+)
 from isjax.distributions import check_distribution, pushforward
 from isjax.networks import check_network
 from isjax.quantizers import quantizers_up_to
 from isjax.sources import Problem
-from isjax.study import results
+from isjax.study import comparison, results
 from isjax.study.blocks import (
     POLL_SECONDS,
     Block,
@@ -45,6 +55,7 @@ from isjax.study.checkpoints import (
     Checkpoints,
     NoCheckpoints,
     digest,
+    digest_of_arrays,
     digest_of_computation,
     digest_of_problem,
     identify,
@@ -68,9 +79,10 @@ class Executor(Protocol):
 
 def run(
     key: Key[Array, ""],
-    problems: Mapping[Name, Problem],
+    problems: Mapping[Name, Problem] | Mapping[Name, Sample],
     spec: SweepSpec,
     *,
+    num_folds: int = 5,
     output: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     resume: bool = False,
@@ -79,7 +91,8 @@ def run(
 ) -> xr.Dataset:
     """Trains every member of a study, and returns its results with named axes.
 
-    The numbers are those of ``isjax.sweep``: a study trains the same members, one block after another.
+    The numbers are those of ``isjax.sweep``, or of ``isjax.cross_validate`` if samples are given in place of problems:
+    a study trains the same members, one block after another.
 
     With ``output``, every finished block is written to the folder ``NAME.blocks`` next to ``NAME.nc``. At the end the
     study is written and its blocks are removed. An interrupted run is continued by ``resume=True``: blocks that are
@@ -95,8 +108,9 @@ def run(
 
     Args:
       key: a key of ``jax.random.key``.
-      problems: what the learners see, by (source, encoder).
+      problems: what the learners see, by (source, encoder); all ``Problem`` or all ``Sample``.
       spec: the grid.
+      num_folds: in how many folds samples are divided.
       output: the file to write, ``….nc``; none if None.
       executor: trains the blocks; this process if None.
       resume: whether to continue an interrupted run with the same ``output``.
@@ -105,7 +119,8 @@ def run(
 
     Returns:
       A dataset with the dimensions problem, network, batch_size, learning_rate, length, seed and evaluation (see
-      ``isjax.study.results.to_dataset``), indexed by source and encoder: ``study.sel(encoder="biased")``. Its
+      ``isjax.study.results.to_dataset``), or problem, network, length, seed, row and fold for samples (see
+      ``isjax.study.comparison.to_dataset``), indexed by source and encoder: ``study.sel(encoder="biased")``. Its
       attributes include the key, the seconds spent compiling and running, summed over blocks, and a digest of all that
       determines the numbers.
 
@@ -138,11 +153,7 @@ def run(
     if executor is not None and jax.process_count() > 1:
         raise ValueError(f"executor must be None in a JAX program of {jax.process_count()} processes")
     names = _check_names(problems)
-    on_host: list[Problem] = jax.device_get([problems[name] for name in names])
-    for name, problem in zip(names, on_host, strict=True):
-        _check_problem(problem, name)
-
-    plan = _plan(PlainKey.of(key), names, on_host, spec)
+    plan = _plan(PlainKey.of(key), names, _on_host(problems, spec, num_folds), spec)
     is_coordinator = jax.process_index() == 0
     store = NoCheckpoints()
     if output is not None and is_coordinator:
@@ -166,7 +177,7 @@ def run(
         with _fail_everywhere():
             if study is None and is_coordinator:
                 study = plan.study(parts)
-                if diverged := results.describe_diverged(study):
+                if diverged := _describe_diverged(study):
                     _logger.warning("%s", diverged)
                 store.finish(study)
             store.remove_blocks()
@@ -176,7 +187,7 @@ def run(
 # -- check and plan ----------------------------------------------------------------------------------------------------
 
 
-def _check_names(problems: Mapping[Name, Problem]) -> list[Name]:
+def _check_names(problems: Mapping[Name, Any]) -> list[Name]:
     """The names of the problems, each a pair of non-empty strings."""
     if not isinstance(problems, Mapping):
         raise TypeError(
@@ -192,12 +203,25 @@ def _check_names(problems: Mapping[Name, Problem]) -> list[Name]:
                 f"problems must be named by pairs (source, encoder) of non-empty strings, such as ('mine', 'biased'), "
                 f"got the name {name!r}"
             )
-        if not isinstance(problems[name], Problem):
+        if not isinstance(problems[name], Problem | Sample):
             raise TypeError(
                 f"problems must hold an isjax.Problem for {name}, got {type(problems[name]).__name__}: "
                 "a Source gives one by source.problem('identity')"
             )
+    if len({type(problem) for problem in problems.values()}) > 1:
+        raise TypeError("problems must hold isjax.Problem or isjax.Sample, got both: run two studies")
     return list(problems)
+
+
+def _on_host(problems: Mapping[Name, Any], spec: SweepSpec, num_folds: int) -> list[Problem] | CheckedSamples:
+    """What the learners see, checked, as numpy arrays."""
+    if any(isinstance(problem, Sample) for problem in problems.values()):
+        samples = as_samples(problems, spec, num_folds=num_folds)
+        return samples._replace(features=jax.device_get(samples.features), targets=jax.device_get(samples.targets))
+    on_host: list[Problem] = jax.device_get(list(problems.values()))
+    for name, problem in zip(problems, on_host, strict=True):
+        _check_problem(problem, name)
+    return on_host
 
 
 def _check_problem(problem: Problem, name: Name) -> None:
@@ -211,13 +235,18 @@ def _check_problem(problem: Problem, name: Name) -> None:
         )
 
 
+def _describe_diverged(study: xr.Dataset) -> str:
+    of_kind = comparison if comparison.is_comparison(study) else results
+    return of_kind.describe_diverged(study)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Plan:
     """The blocks of a study, what determines their numbers, and how they form the study."""
 
     key: PlainKey
     names: Sequence[Name]
-    problems: Sequence[Problem]
+    problems: list[Problem] | CheckedSamples
     spec: SweepSpec
     blocks: Sequence[Block]
     identities: Sequence[dict[str, Any]]
@@ -226,16 +255,37 @@ class _Plan:
     def work(self, i: int) -> Work:
         """All that it takes to train a block."""
         block = self.blocks[i]
-        return Work(self.key, [self.problems[p] for p in block.problems], block.spec, settings(), versions())
+        return Work(self.key, _of_block(self.problems, block), block.spec, settings(), versions())
 
     def study(self, parts: Mapping[int, Part]) -> xr.Dataset:
         """The study, when all blocks are trained."""
         trained = [(block, parts[i].arrays) for i, block in enumerate(self.blocks)]
-        result = assemble(trained, len(self.problems), self.spec)
         seconds = {name: sum(part.seconds[name] for part in parts.values()) for name in ("compile", "run")}
-        least = _least_code_loss(self.problems, self.spec)
-        study = results.to_dataset(result, self.names, self.spec, seconds=seconds, least_code_loss=least)
+        if isinstance(self.problems, CheckedSamples):
+            study = comparison.to_dataset(self._cross_validation(trained), self.names, self.spec, seconds=seconds)
+        else:
+            result = assemble(trained, len(self.problems), self.spec)
+            least = _least_code_loss(self.problems, self.spec)
+            study = results.to_dataset(result, self.names, self.spec, seconds=seconds, least_code_loss=least)
         return study.assign_attrs(key=self.key.data.tolist(), key_impl=self.key.impl, digest=self.digest)
+
+    def _cross_validation(self, trained: Sequence[tuple[Block, Mapping[str, np.ndarray]]]) -> CrossValidation:
+        assert isinstance(self.problems, CheckedSamples)
+        samples, num_seeds = self.problems, self.spec.num_seeds
+        candidates = assemble(trained, len(self.names), self.spec, Candidates)
+        targets = jnp.asarray(samples.targets)
+        folds = draw_folds(self.key.on_device(), targets, num_seeds=num_seeds, num_folds=samples.num_folds)
+        return choose(candidates, folds, samples, self.spec)
+
+
+def _of_block(problems: list[Problem] | CheckedSamples, block: Block) -> list[Problem] | CheckedSamples:
+    """What the learners of a block see."""
+    if isinstance(problems, CheckedSamples):
+        return problems._replace(
+            names=tuple(problems.names[i] for i in block.problems),
+            features=tuple(problems.features[i] for i in block.problems),
+        )
+    return [problems[i] for i in block.problems]
 
 
 def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray | None:
@@ -254,15 +304,23 @@ def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray
     return None if np.isnan(least).all() else least
 
 
-def _plan(key: PlainKey, names: Sequence[Name], problems: Sequence[Problem], spec: SweepSpec) -> _Plan:
+def _plan(key: PlainKey, names: Sequence[Name], problems: list[Problem] | CheckedSamples, spec: SweepSpec) -> _Plan:
     cut = blocks(problems, spec)
-    digests = [digest_of_problem(problem) for problem in problems]
+    if isinstance(problems, CheckedSamples):
+        digests = [digest_of_arrays([features, problems.targets]) for features in problems.features]
+        seen = [(features, problems.num_classes) for features in problems.features]
+        num_folds = problems.num_folds
+    else:
+        digests = [digest_of_problem(problem) for problem in problems]
+        seen = [(problem.features, problem.joint.shape[-1]) for problem in problems]
+        num_folds = None
     identities = [
         identify(
             key,
             [digests[p] for p in block.problems],
             block.spec,
-            computation=digest_of_computation(block.spec, problems[block.problems[0]]),
+            computation=digest_of_computation(block.spec, *seen[block.problems[0]]),
+            num_folds=num_folds,
         )
         for block in cut
     ]
