@@ -131,10 +131,12 @@ class CrossValidation:
     def rise(self, reference: str, *, confidence: float = 0.95) -> Interval:
         r"""How much more the learners lose that see another sample than the reference, in nats, with its interval.
 
-        .. math:: \bar d \pm z_{(1+c)/2}\, s_d \sqrt{\frac{1}{n} \left(1 + \frac{K}{K-1}\right)}
+        .. math:: \bar d \pm z_{(1+c)/2} \sqrt{(2 v - \kappa) / n}
 
-        d are the differences of the losses of a row, means over seeds, and s_d their standard deviation; n rows, K
-        folds.
+        d are the differences of the losses of the n rows, means over seeds, v is their variance over rows, and κ the
+        part of it that seeds share: the mean covariance of the differences of two seeds, between 0 and v. The interval
+        of n independent differences would have v in place of 2v − κ. But what seeds do not share are errors of
+        learners, which rows have in common, and counts twice. With one seed, which cannot tell, κ is v/2.
 
         Args:
           reference: name of the sample to compare with.
@@ -158,7 +160,7 @@ class CrossValidation:
         """
         _checks.check_one_of(reference, "reference", self.samples)
         confidence = _checks.check_open_unit_interval(confidence, "confidence")
-        return _rise(self.row_loss, self.samples.index(reference), confidence, num_folds=self.num_folds)
+        return _rise(self.row_loss, self.samples.index(reference), confidence)
 
     @property
     def codelength(self) -> Float[Array, "sample network seed"]:
@@ -180,13 +182,18 @@ class CrossValidation:
         return self.codelength / math.log(2)
 
 
-@jax.jit(inline=True, static_argnames=("confidence", "num_folds"))
-def _rise(row_loss: Array, reference: Array, confidence: float, *, num_folds: int) -> Interval:
-    difference = jnp.mean(row_loss - row_loss[reference], axis=-2)
-    num_rows = difference.shape[-1]
-    estimate = jnp.mean(difference, axis=-1)
-    variance = jnp.var(difference, axis=-1, ddof=1) / num_rows * (1 + num_folds / (num_folds - 1))
-    width = jax.scipy.stats.norm.ppf((1 + confidence) / 2).astype(estimate.dtype) * jnp.sqrt(variance)
+@jax.jit(inline=True)
+def _rise(row_loss: Array, reference: Array, confidence: Array) -> Interval:
+    difference = row_loss - row_loss[reference]
+    *_, num_seeds, num_rows = difference.shape
+    estimate = jnp.mean(difference, axis=(-2, -1))
+    variance = jnp.var(jnp.mean(difference, axis=-2), axis=-1, ddof=1)
+    shared = variance / 2
+    if num_seeds > 1:
+        of_seeds = jnp.sum(jnp.var(difference, axis=-1, ddof=1), axis=-1)
+        shared = jnp.clip((num_seeds**2 * variance - of_seeds) / (num_seeds * (num_seeds - 1)), 0, variance)
+    error = jnp.sqrt((2 * variance - shared) / num_rows)
+    width = jax.scipy.stats.norm.ppf((1 + confidence) / 2).astype(estimate.dtype) * error
     return Interval(estimate, estimate - width, estimate + width)
 
 

@@ -116,7 +116,7 @@ class SweepSpec(TrainingOptions):
       networks: Networks by their names, instead of ``hidden``: Flax modules that give logits ``[n, y]``, or rows
         ``[n, v]`` of a code and logits ``[v, y]``; or functions of the number of classes that give one. On the command
         line: 256,256, tanh:32, encoder-decoder:32/8 or hard:32/8, which has 8 hard codes.
-      lengths: Numbers of samples to train on; inf for fresh samples at every step.
+      lengths: Numbers of samples to train on; inf for fresh samples at every step, or for all rows of a file.
       batch_sizes: Largest numbers of samples in a batch.
       learning_rates: Learning rates of the optimiser.
       num_seeds: Number of seeds; members of one seed see the same samples.

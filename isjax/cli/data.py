@@ -16,19 +16,13 @@ from isjax import _checks
 from isjax.cli.common import CommandLineError, check_file_name, check_writable, keep_programs, working
 from isjax.data import MeasureSpec, Missing, RankSpec, Table, columns, find_codes, measure, rank
 
-__all__ = ["Bottleneck", "Measure", "Rank", "Reading"]
+__all__ = ["Bottleneck", "Form", "Measure", "Rank", "Reading"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """How a file is read."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a file is written."""
 
-    missing: Missing = "refuse"
-    """Missing values: refuse them, drop their rows, or make them a symbol of their own."""
-    bins: str | None = None
-    """Bins of equal counts: 4 for every numeric input, or age=4,dose=10 by column."""
-    weights: str | None = None
-    """A column of counts: how many equal rows each row stands for."""
     separator: str | None = None
     """What separates fields; found in the first line if not given."""
     encoding: str | None = None
@@ -37,6 +31,18 @@ class Reading:
     """Whether the first line holds the names; if not, columns are named 1, 2, …"""
     na: tuple[str, ...] = ()
     """Words for a missing value, besides NA, N/A, NaN, null, ?, . and -."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading(Form):
+    """How a file is read."""
+
+    missing: Missing = "refuse"
+    """Missing values: refuse them, drop their rows, or make them a symbol of their own."""
+    bins: str | None = None
+    """Bins of equal counts: 4 for every numeric input, or age=4,dose=10 by column."""
+    weights: str | None = None
+    """A column of counts: how many equal rows each row stands for."""
 
     @property
     def form(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from isjax import _checks
 from isjax.cli.common import CommandFailed, CommandLineError, check_file_name, check_writable, devices, keep_programs
 from isjax.cli.sources import File, Sources, Sparse
+from isjax.cross_validation import Sample
 from isjax.sources import Problem
 from isjax.sweeps import SweepSpec
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from isjax.study.runner import Executor
 
-__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Sweep"]
+__all__ = ["DEFAULT_SPEC", "Plot", "Show", "Study", "Sweep"]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,32 +37,15 @@ DEFAULT_SPEC = SweepSpec(num_steps=2000)
 _ENCODERS = ("identity", "sufficient", "biased")
 
 
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """Train networks through encoders of controlled sources, and split their risk.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """What the commands share that train networks, block by block, and write a study."""
 
-    Writes NAME.nc (all results, with named axes) and NAME.png (the figure).
-
-    Networks with codes of their own get a second figure, NAME-parts.png.
-
-    An interrupted run leaves NAME.blocks; the same command with --resume continues.
-    """
-
-    spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
-    """The grid."""
-    source: Annotated[Sources, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Sparse)
-    """The kind of source; options of the sweep may stand before it or after it."""
-    num_classes: int = 4
-    """Number of classes of the target."""
-    discriminations: tuple[float, ...] = (0.5, 0.8)
-    """How well the sufficient code determines the class, from 0 (not at all) to 1; one source for each."""
-    encoders: tuple[str, ...] = _ENCODERS
-    """The encoders of X that the networks learn from; columns or codes of a file."""
     seed: int = 0
-    """Seed of the sources and of the training."""
+    """Seed of all that is random."""
     output: Path = Path()
     """Folder for the files; created if it does not exist."""
-    name: str = "study"
+    name: str | None = None
     """Name of the files."""
     resume: bool = False
     """Continue an interrupted run: train only the blocks that are missing."""
@@ -74,9 +58,96 @@ class Sweep:
     keep_programs: bool = True
     """Keep compiled programs, so that the same shapes are compiled once; isjax doctor prints in which folder."""
 
+    @property
+    def file_name(self) -> str:
+        """Name of the files, without an ending."""
+        return self.name or "study"
+
+    def warn(self, text: str) -> None:
+        """A line on standard error."""
+        console = Console(stderr=True, emoji=False)
+        console.print(f"isjax: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def run(
+        self,
+        console: Console,
+        problems: Mapping[tuple[str, str], Any],
+        spec: SweepSpec,
+        *,
+        num_folds: int = 5,
+    ) -> None:
+        """Runs a study, prints its tables and writes its file and figures."""
+        import isjax.study
+        from isjax._shell import style
+        from isjax.study import report
+        from isjax.study.blocks import RunError
+
+        check_file_name(self.file_name)
+        check_writable(self.output)
+        data = self.output / f"{self.file_name}.nc"
+        if data.exists() and not (self.overwrite or self.resume):
+            raise CommandLineError(
+                f"{data} exists: give --overwrite to replace it, --resume to continue it, or --name for another name"
+            )
+        console.quiet = self.quiet
+        are_samples = isinstance(next(iter(problems.values())), Sample)
+        what, folds = ("encoders", num_folds) if are_samples else ("problems", 1)
+        parts = f"{len(problems)} {what} × {spec.num_members}" + (f" × {folds} folds" if are_samples else "")
+        num_networks = len(problems) * spec.num_members * folds
+        console.print(f"{num_networks} networks ({parts}) on {devices()}", highlight=False)
+        with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
+            try:
+                study = isjax.study.run(
+                    jax.random.key(self.seed),
+                    problems,
+                    spec,
+                    num_folds=num_folds,
+                    output=data,
+                    executor=executor,
+                    resume=self.resume,
+                    overwrite=self.overwrite,
+                    progress=not self.quiet,
+                )
+            except FileExistsError as error:
+                raise CommandLineError(str(error).replace("overwrite=True", "--overwrite")) from error
+            except RunError as error:
+                raise CommandFailed(str(error)) from error
+        drawn = style.save(isjax.study.figure(study), self.output / f"{self.file_name}.png")
+        written = [data, drawn]
+        if "least_code_loss" in study:
+            parts = style.save(isjax.study.parts_figure(study), self.output / f"{self.file_name}-parts.png")
+            written.append(parts)
+        report.print_study(study, console)
+        console.print(f"wrote {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep(Study):
+    """Train networks through encoders of controlled sources, and split their risk.
+
+    Writes NAME.nc (all results, with named axes) and NAME.png (the figure).
+
+    Networks with codes of their own get a second figure, NAME-parts.png.
+
+    An interrupted run leaves NAME.blocks; the same command with --resume continues.
+    """
+
+    spec: Annotated[SweepSpec, tyro.conf.arg(name="")] = DEFAULT_SPEC
+    """The grid."""
+    name: str | None = "study"
+    """Name of the files."""
+    source: Annotated[Sources, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Sparse)
+    """The kind of source; options of the sweep may stand before it or after it."""
+    num_classes: int = 4
+    """Number of classes of the target."""
+    discriminations: tuple[float, ...] = (0.5, 0.8)
+    """How well the sufficient code determines the class, from 0 (not at all) to 1; one source for each."""
+    encoders: tuple[str, ...] = _ENCODERS
+    """The encoders of X that the networks learn from; columns or codes of a file."""
+
     def problems(self) -> dict[tuple[str, str], Problem]:
         """The problems of the study, by source and encoder."""
-        check_file_name(self.name)
+        check_file_name(self.file_name)
         if isinstance(self.source, File):
             return self.source.problems(() if self.encoders == _ENCODERS else self.encoders)
         for encoder in self.encoders:
@@ -93,51 +164,13 @@ class Sweep:
 
     def __call__(self, console: Console) -> None:
         """Runs the study."""
-        import isjax.study
-        from isjax._shell import style
-        from isjax.study import report
-        from isjax.study.blocks import RunError
-
         if self.keep_programs:
             keep_programs()
         try:
             problems = self.problems()
         except (OSError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
-        check_writable(self.output)
-        data = self.output / f"{self.name}.nc"
-        if data.exists() and not (self.overwrite or self.resume):
-            raise CommandLineError(
-                f"{data} exists: give --overwrite to replace it, --resume to continue it, or --name for another name"
-            )
-        console.quiet = self.quiet
-        num_networks = len(problems) * self.spec.num_members
-        console.print(
-            f"{num_networks} networks ({len(problems)} problems × {self.spec.num_members}) on {devices()}",
-            highlight=False,
-        )
-        with _log_to_standard_error(self.quiet), _workers(self.cluster) as executor:
-            try:
-                study = isjax.study.run(
-                    jax.random.key(self.seed),
-                    problems,
-                    self.spec,
-                    output=data,
-                    executor=executor,
-                    resume=self.resume,
-                    overwrite=self.overwrite,
-                    progress=not self.quiet,
-                )
-            except FileExistsError as error:
-                raise CommandLineError(str(error).replace("overwrite=True", "--overwrite")) from error
-            except RunError as error:
-                raise CommandFailed(str(error)) from error
-        drawn = style.save(isjax.study.figure(study), self.output / f"{self.name}.png")
-        written = [data, drawn]
-        if "least_code_loss" in study:
-            written.append(style.save(isjax.study.parts_figure(study), self.output / f"{self.name}-parts.png"))
-        report.print_study(study, console)
-        console.print(f"wrote {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
+        self.run(console, problems, self.spec)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@ from isjax.data.columns import Column as Column
 from isjax.data.columns import Missing as Missing
 from isjax.data.columns import Table as Table
 from isjax.data.columns import read as read
+from isjax.data.features import Samples as Samples
+from isjax.data.features import samples as samples
 from isjax.data.problems import problems as problems
 from isjax.estimation.codes import FoundCodes as FoundCodes
 from isjax.estimation.codes import find_codes as find_codes

@@ -21,7 +21,7 @@ def figure(study: "xr.Dataset") -> "Figure":
     A panel for each network (rows) and source (columns), on log axes. Lines are means over seeds of the excess risk
     after the last step, bands extend from the smallest to the largest value over seeds. The thin lines are means of the
     least excess risk along a run, at which one could stop only by knowing the distribution. Runs that diverged are left
-    out, and a note says how many there are.
+    out, and a note says how many there are. Of a study of samples, what ``isjax.study.comparison_figure`` draws.
 
     Args:
       study: as ``isjax.study.run`` returns it, or a part of it by ``sel``.
@@ -43,12 +43,16 @@ def figure(study: "xr.Dataset") -> "Figure":
     from matplotlib.lines import Line2D
 
     from isjax._shell.style import STYLE, PictureFigure
+    from isjax.study.comparison import is_comparison
+    from isjax.study.comparison_figure import comparison_figure
     from isjax.study.results import describe_diverged, label_of_network, positions_by_source, with_problem_axis
 
     if not hasattr(study, "data_vars"):
         raise TypeError(
             f"study must be a dataset, as isjax.study.run and isjax.study.load return it, got {type(study).__name__}"
         )
+    if is_comparison(study):
+        return comparison_figure(study)
     drawn = with_problem_axis(study)
     sources = positions_by_source(drawn)
     networks = [(str(name), size) for name in drawn["network"].values for size in drawn["batch_size"].values]

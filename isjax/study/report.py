@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from isjax.study import results
+from isjax.study.comparison import is_comparison
+from isjax.study.comparison_report import print_comparison
 
 __all__ = ["print_study"]
 
@@ -19,6 +21,9 @@ _TARGET = 0.1
 
 def print_study(study: xr.Dataset, console: Console) -> None:
     """Prints a table for each source: excess risk by data length, then what each encoder needed and what it loses."""
+    if is_comparison(study):
+        print_comparison(study, console)
+        return
     risk, least = (study[name].mean("seed") for name in ("last_excess_risk", "best_excess_risk"))
     needed, needed_least = (results.samples_to_reach(mean, _TARGET) for mean in (risk, least))
     networks = [(str(name), size) for name in study["network"].values for size in study["batch_size"].values]
