@@ -612,6 +612,7 @@ def _members(
             held_out=rows[num_others:],
         )
         _, key_member = jax.random.split(jax.random.fold_in(key, seed))
+        key_member = jax.random.fold_in(key_member, fold)
         return train_on_rows(key_member, table, classes, split, rates[rate], **config)
 
     grid = num_samples, len(spec.learning_rates), len(ends), num_seeds * num_folds
