@@ -4,7 +4,7 @@ r"""Cross-validation of learners on samples, for those who have rows and no dist
 
 The held-out cross-entropy of a family of learners on U minus that on X, the rise, estimates what it costs them to see
 U instead of X. A member of the grid is (sample, network, batch size, learning rate, length, seed, fold). The rows of a
-fold are held out. Of the first n others, in an order that the seed draws, every fifth chooses the step, the batch size
+fold are held out. Of the first n others, in an order that the seed draws, every tenth chooses the step, the batch size
 and the learning rate, and the rest are trained on. All samples have the same folds and order: comparisons are paired.
 """
 
@@ -44,7 +44,7 @@ __all__ = [
     "sample_groups",
 ]
 
-_EVERY = 5  # one of so many rows chooses the step, the batch size and the learning rate
+_EVERY = 10  # one of so many rows chooses the step, the batch size and the learning rate
 _MOST_VALIDATION = 4096  # rows
 _MOST_PADDING = 4
 _ACCELERATOR_BYTES = 2**32
@@ -217,7 +217,7 @@ def cross_validate(
 
     The samples are what learners may see of each row: raw columns, a binning, an embedding. A row is held out once for
     each seed, in the same fold for every sample. Folds have equal shares of each class. A length is a number of rows
-    that a learner has, the first of those that are not held out; ``math.inf`` is all of them. Of these, every fifth (at
+    that a learner has, the first of those that are not held out; ``math.inf`` is all of them. Of these, every tenth (at
     most 4096) is left out of the training: by their loss are chosen the step, among the evaluations of the spec, and
     the learning rate and batch size, for each fold separately. Features are standardised by the rows trained on.
 
