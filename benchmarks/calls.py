@@ -103,6 +103,7 @@ _SOURCE = {"num_classes": NUM_CLASSES, "discrimination": 0.8}
 _SPARSE = {"num_inputs": 4, "num_relevant": 3, **_SOURCE}
 _NETWORK = isjax.MLP((8,), num_classes=NUM_CLASSES)
 _CONFIG = isjax.TrainConfig(num_steps=20, num_evals=4)
+_SPEC_OF_ROWS = isjax.SweepSpec(hidden=((8,),), lengths=(20,), num_seeds=1, num_steps=20, num_evals=2)
 _SPEC = isjax.SweepSpec(hidden=((8,),), lengths=(16, 64), num_seeds=2, num_steps=20, num_evals=4)
 
 
@@ -242,6 +243,12 @@ CALLS = {
         lambda seed: (jax.random.key(seed), problem(seed)),
     ),
     "sweep": case(isjax.sweep, lambda seed: (jax.random.key(seed), [problem(seed)], _SPEC)),
+    "cross_validate": case(
+        lambda key, features, targets: isjax.cross_validate(
+            key, {"raw": isjax.Sample(features, targets)}, _SPEC_OF_ROWS, num_classes=NUM_CLASSES
+        ),
+        lambda seed: (jax.random.key(seed), distribution(seed, 60, 3), jnp.arange(60) % NUM_CLASSES),
+    ),
     "layer_losses": case(
         functools.partial(isjax.layer_losses, two_layers), lambda seed: (source(seed).features, joint(seed))
     ),

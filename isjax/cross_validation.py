@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from isjax import _checks
 from isjax._display import displayed
-from isjax._typing import Array, Float, Int, Key
+from isjax._typing import Array, ArrayLike, Float, Int, Key
 from isjax.entropies import entropy
 from isjax.estimation import Interval
 from isjax.networks import MLP, EncoderDecoder, check_network
@@ -267,8 +267,8 @@ class CheckedSamples(NamedTuple):
     """Samples that can be cross-validated."""
 
     names: tuple[str, ...]
-    features: tuple[Float[Array, "n d"], ...]
-    targets: Int[Array, "n"]
+    features: tuple[Float[ArrayLike, "n _"], ...]
+    targets: Int[ArrayLike, "n"]
     num_classes: int
     num_folds: int
 
@@ -380,7 +380,8 @@ def _as_features(features: Any, num_rows: int, name: Any) -> Array:  # noqa: ANN
                 f"features of {name!r} must be finite, got {values[row, column]} in row {row}, column {column}: drop "
                 "such rows, or replace the value and mark it in a column of its own"
             )
-    dtype = values.dtype if jnp.issubdtype(values.dtype, jnp.floating) else jnp.result_type(float)
+    is_wide = values.dtype in (jnp.float32, jnp.float64)
+    dtype = values.dtype if is_wide else jnp.result_type(float)
     if isinstance(values, np.ndarray):
         values = _centred(values.astype(np.float64))
     return jnp.asarray(values, jax.dtypes.canonicalize_dtype(dtype))
@@ -487,7 +488,7 @@ def _stacked(results: Sequence[Candidates]) -> Candidates:
     return jax.tree.map(lambda *arrays: jnp.stack(arrays, 1), *results)
 
 
-def sample_groups(features: Sequence[Float[Array, "n d"]], networks: Mapping[str, nn.Module]) -> list[list[int]]:
+def sample_groups(features: Sequence[Float[ArrayLike, "n _"]], networks: Mapping[str, nn.Module]) -> list[list[int]]:
     """Positions of samples in groups that share their programs.
 
     Networks of this library give the same numbers if features are padded with zeros, so samples are padded to up to
