@@ -112,7 +112,7 @@ def _check_classes(found: Samples, num_folds: int) -> None:
     if counts[rare] < num_folds:
         raise ValueError(
             f"each class must have a row in each of {num_folds} folds, but {found.classes[rare]!r} has {counts[rare]}: "
-            f"drop its rows, merge it with another class (as {'code'}==A,B), or give fewer --num-folds"
+            "drop its rows, merge it with another class, or give fewer --num-folds"
         )
 
 
