@@ -131,22 +131,26 @@ class CrossValidation:
     def rise(self, reference: str, *, confidence: float = 0.95) -> Interval:
         r"""How much more the learners lose that see another sample than the reference, in nats, with its interval.
 
-        .. math:: \bar d \pm z_{(1+c)/2} \sqrt{(2 v - \kappa) / n}
+        .. math:: \bar d \pm z_{(1+c)/2} \sqrt{\frac{1}{n} \left(\kappa + \left(1 + \tfrac{K}{K-1}\right) (v - \kappa)\right)}
 
         d are the differences of the losses of the n rows, means over seeds, v is their variance over rows, and κ the
         part of it that seeds share: the mean covariance of the differences of two seeds, between 0 and v. The interval
-        of n independent differences would have v in place of 2v − κ. But what seeds do not share are errors of
-        learners, which rows have in common, and counts twice. With one seed, which cannot tell, κ is v/2.
+        of n independent differences would have v alone. But what seeds do not share are errors of learners, which rows
+        have in common: to this part applies the correction of Nadeau and Bengio for K folds. With one seed, which
+        cannot tell, κ is v/2.
 
         Args:
           reference: name of the sample to compare with.
-          confidence: probability that the interval should contain the expected rise.
+          confidence: probability that the interval should contain the rise expected of such learners.
 
         Returns:
           An ``Interval``, each part of shape ``[sample, network, length]``; zero for the reference itself.
 
         Raises:
           ValueError: if there is no sample of that name.
+
+        Source:
+          Nadeau and Bengio, Inference for the generalization error (2003).
 
         Examples:
           >>> import isjax, jax
@@ -160,7 +164,7 @@ class CrossValidation:
         """
         _checks.check_one_of(reference, "reference", self.samples)
         confidence = _checks.check_open_unit_interval(confidence, "confidence")
-        return _rise(self.row_loss, self.samples.index(reference), confidence)
+        return _rise(self.row_loss, self.samples.index(reference), confidence, num_folds=self.num_folds)
 
     @property
     def codelength(self) -> Float[Array, "sample network seed"]:
@@ -182,8 +186,8 @@ class CrossValidation:
         return self.codelength / math.log(2)
 
 
-@jax.jit(inline=True)
-def _rise(row_loss: Array, reference: Array, confidence: Array) -> Interval:
+@jax.jit(inline=True, static_argnames="num_folds")
+def _rise(row_loss: Array, reference: Array, confidence: Array, *, num_folds: int) -> Interval:
     difference = row_loss - row_loss[reference]
     *_, num_seeds, num_rows = difference.shape
     estimate = jnp.mean(difference, axis=(-2, -1))
@@ -192,7 +196,8 @@ def _rise(row_loss: Array, reference: Array, confidence: Array) -> Interval:
     if num_seeds > 1:
         of_seeds = jnp.sum(jnp.var(difference, axis=-1, ddof=1), axis=-1)
         shared = jnp.clip((num_seeds**2 * variance - of_seeds) / (num_seeds * (num_seeds - 1)), 0, variance)
-    error = jnp.sqrt((2 * variance - shared) / num_rows)
+    corrected = (1 + num_folds / (num_folds - 1)) * (variance - shared)
+    error = jnp.sqrt((shared + corrected) / num_rows)
     width = jax.scipy.stats.norm.ppf((1 + confidence) / 2).astype(estimate.dtype) * error
     return Interval(estimate, estimate - width, estimate + width)
 

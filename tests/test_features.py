@@ -139,7 +139,9 @@ def test_words_for_missing_values_may_be_added(tmp_path):
 def test_arrays_are_encoders_as_a_whole(tmp_path):
     rng = np.random.default_rng(0)
     images, hidden, label = rng.random((10, 4, 3)), rng.random((10, 5)), np.arange(10) % 2
-    np.savez(tmp_path / "t.npz", images=images, hidden=hidden, label=label, words=np.array(["no", "yes"])[label], scale=3.0)
+    np.savez(
+        tmp_path / "t.npz", images=images, hidden=hidden, label=label, words=np.array(["no", "yes"])[label], scale=3.0
+    )
     found = samples("pixels=images", "some=hidden.0,hidden.3", "w=words", data=tmp_path / "t.npz", target="label")
     np.testing.assert_array_equal(found["pixels"].features, images.reshape(10, 12))
     np.testing.assert_array_equal(found["some"].features, hidden[:, [0, 3]])

@@ -13,7 +13,7 @@ from isjax import _checks
 from isjax.cli.common import CommandLineError, keep_programs, working
 from isjax.cli.data import Form
 from isjax.cli.study import Study
-from isjax.cross_validation import most_rows
+from isjax.cross_validation import as_samples, most_rows
 from isjax.data import Missing, Samples, samples
 from isjax.sweeps import SweepSpec
 
@@ -87,6 +87,7 @@ class Compare(Study):
             _check_classes(found, self.num_folds)
             spec = _with_possible_lengths(self.spec, found.num_rows, self.num_folds)
             names = self._names(found)
+            as_samples(found, spec, num_folds=self.num_folds)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             raise CommandLineError(str(error)) from error
         if found.constant:

@@ -21,12 +21,12 @@ from rich.console import Console
 from isjax import _checks
 from isjax._display import as_text
 from isjax.cli.common import CommandFailed, CommandLineError, devices, programs_folder
-from isjax.cli.compare import COMPARE_SPEC, Compare
+from isjax.cli.compare import Compare
 from isjax.cli.data import Bottleneck, Measure, Rank
 from isjax.cli.networks import OPTIMIZERS, as_networks
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep
 from isjax.networks import Network
-from isjax.sweeps import SweepSpec, configure_cpu
+from isjax.sweeps import configure_cpu
 
 __all__ = ["Doctor", "main"]
 
@@ -130,12 +130,12 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
     if list(arguments[:1]) in (["measure"], ["compare"]):
         arguments = [_PLURALS.get(word, word) for word in arguments]
     by_epochs = any(word.partition("=")[0] == "--num-epochs" for word in arguments)
-    spec = _by_epochs(DEFAULT_SPEC) if by_epochs else DEFAULT_SPEC
-    given: Any = dict.fromkeys(("file", "target", "encoders"), tyro.MISSING)
-    compare = Compare(**given, spec=_by_epochs(COMPARE_SPEC) if by_epochs else COMPARE_SPEC)
+    spec = dataclasses.replace(DEFAULT_SPEC, num_steps=None, num_epochs=1) if by_epochs else DEFAULT_SPEC
+    if list(arguments[:1]) == ["compare"] and by_epochs:
+        arguments = [*arguments, "--num-steps", "None"]
     commands = (
         Annotated[Sweep, tyro.conf.subcommand("sweep", default=Sweep(spec=spec))]
-        | Annotated[Compare, tyro.conf.subcommand("compare", default=compare)]
+        | Annotated[Compare, tyro.conf.subcommand("compare")]
         | Annotated[Plot, tyro.conf.subcommand("plot")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]
@@ -154,12 +154,6 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
         )
     except (TypeError, ValueError) as error:
         raise CommandLineError(str(error)) from error
-
-
-def _by_epochs(spec: SweepSpec) -> SweepSpec:
-    """A default grid that is given in epochs, of which infinite data have none."""
-    finite = tuple(length for length in spec.lengths if not _checks.is_infinite(length))
-    return dataclasses.replace(spec, num_steps=None, num_epochs=1, lengths=finite)
 
 
 def _console() -> Console:

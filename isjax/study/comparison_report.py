@@ -65,7 +65,7 @@ def _by_length(found: CrossValidation, network: int) -> Table:
     table = _table(*(str(n) for n in np.asarray(found.length)[order]))
     risk = np.asarray(found.risk)[:, network].mean(-1)[:, order]
     for name, values in zip(found.samples, risk, strict=True):
-        table.add_row(escape(name), *map(_number, values))
+        table.add_row(escape(name), *map(_number, values.tolist()))
     return table
 
 
@@ -79,7 +79,7 @@ def _at_longest(found: CrossValidation, network: int, reference: str) -> Table:
         ends = ["", "", ""] if name == reference else [_number(end) for end in ends]
         nats = float(length[i].mean())
         share = accuracy[i, longest].mean()
-        table.add_row(escape(name), _number(share), *ends, _number(nats), _number(nats / math.log(2)))
+        table.add_row(escape(name), _number(float(share)), *ends, _number(nats), _number(nats / math.log(2)))
     return table
 
 
