@@ -131,7 +131,9 @@ class CrossValidation:
     def rise(self, reference: str, *, confidence: float = 0.95) -> Interval:
         r"""How much more the learners lose that see another sample than the reference, in nats, with its interval.
 
-        .. math:: \bar d \pm z_{(1+c)/2} \sqrt{\frac{1}{n} \left(\kappa + \left(1 + \tfrac{K}{K-1}\right) (v - \kappa)\right)}
+        .. math::
+
+            \bar d \pm z_{(1+c)/2} \sqrt{\frac{\kappa}{n} + \left(1 + \frac{K}{K-1}\right) \frac{v - \kappa}{n}}
 
         d are the differences of the losses of the n rows, means over seeds, v is their variance over rows, and κ the
         part of it that seeds share: the mean covariance of the differences of two seeds, between 0 and v. The interval

@@ -94,7 +94,7 @@ def test_columns_of_one_value_and_dropped_rows_are_told(people, tmp_path, capsys
 
 def test_an_interrupted_comparison_is_resumed_with_the_same_numbers(people, done, tmp_path, capsys):
     words = ["compare", str(people), "--target", "mood", "--output", str(tmp_path), *ENCODERS]
-    words += ["--networks", "6", "tanh:5", "--num-steps", "3000", "--num-evals", "4", "--lengths", "40"]
+    words += ["--networks", "6", "tanh:5", "--num-steps", "1000", "--num-evals", "4", "--lengths", "40"]
     process = subprocess.Popen(
         [sys.executable, "-m", "isjax", *words], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )

@@ -129,10 +129,12 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
 
     if list(arguments[:1]) in (["measure"], ["compare"]):
         arguments = [_PLURALS.get(word, word) for word in arguments]
-    by_epochs = any(word.partition("=")[0] == "--num-epochs" for word in arguments)
+    given = {word.partition("=")[0] for word in arguments}
+    by_epochs = "--num-epochs" in given
     spec = dataclasses.replace(DEFAULT_SPEC, num_steps=None, num_epochs=1) if by_epochs else DEFAULT_SPEC
-    if list(arguments[:1]) == ["compare"] and by_epochs:
-        arguments = [*arguments, "--num-steps", "None"]
+    if list(arguments[:1]) == ["compare"]:  # what replaces a default of its grid
+        arguments = [*arguments, *(["--num-steps", "None"] if by_epochs else [])]
+        arguments = [*arguments, *(["--hidden"] if "--networks" in given and "--hidden" not in given else [])]
     commands = (
         Annotated[Sweep, tyro.conf.subcommand("sweep", default=Sweep(spec=spec))]
         | Annotated[Compare, tyro.conf.subcommand("compare")]
