@@ -476,7 +476,7 @@ class LearnedRows(NamedTuple):
     """A network at its step of least validation loss, on the rows held out."""
 
     row_loss: Float[Array, "k"]
-    """−log q(y | row) in nats; of a network with a code V, its mean over r(v | row)."""
+    """−log q(y | row) in nats; of a network with a code V, its mean over r(v | row). Bounded by the mixture."""
     row_accuracy: Float[Array, "k"]
     """Whether the likeliest class is the row's, zero or one; of a network with a code, how likely that is."""
     validation_loss: Float[Array, ""]
@@ -499,7 +499,9 @@ def train_on_rows(
     """Trains a network on rows of a table, stopped where its validation loss is least; checks no argument.
 
     Features are standardised by the rows trained on: clipped to their range, then shifted and scaled to mean zero and
-    variance one. A column that is constant there becomes zero.
+    variance one. A column that is constant there becomes zero. The network's q(y) is mixed with the frequencies of the
+    classes, (n q(y) + p(y)) / (n + 1), as if one more row were of no known class: no loss exceeds log (n + 1) / p(y),
+    where the loss of one row could otherwise outweigh that of all others.
 
     Args:
       key: determines the initial weights and the batches.
@@ -539,8 +541,13 @@ def train_on_rows(
     def apply(params: PyTree, inputs: Array) -> _Applied:
         return _apply(network, params, scaling.apply(inputs))
 
+    def on_rows(params: PyTree, chosen: Array) -> tuple[Array, Array]:
+        with jax.default_matmul_precision("highest"):
+            applied = apply(params, features[chosen])
+        return _of_rows(_with_one_more_row(applied, data, num_classes), targets[chosen])
+
     def evaluate(best: _Stopped, params: PyTree, step: Array) -> tuple[_Stopped, None]:
-        losses, _ = _on_rows(apply, params, features[rows.validation], targets[rows.validation])
+        losses, _ = on_rows(params, rows.validation)
         is_given = jnp.arange(losses.size) < rows.num_validation
         loss = jnp.sum(jnp.where(is_given, losses, 0)) / jnp.maximum(jnp.sum(is_given), 1)
         return best.or_if_less(_Stopped(loss, step, params)), None
@@ -550,7 +557,7 @@ def train_on_rows(
     steps = _evaluation_steps(_num_steps(data, config), config.num_evals)
     learning_rate = jnp.asarray(learning_rate, features.dtype)
     best, _ = _optimise(apply, params, batches, learning_rate, steps, evaluate, none, config)
-    losses, accuracies = _on_rows(apply, best.params, features[rows.held_out], targets[rows.held_out])
+    losses, accuracies = on_rows(best.params, rows.held_out)
     return LearnedRows(losses, accuracies, best.loss, best.step)
 
 
@@ -596,12 +603,21 @@ class _Scaling(NamedTuple):
 _ENDS = (jnp.min, jnp.inf), (jnp.max, -jnp.inf)
 
 
-def _on_rows(
-    apply: Callable[[PyTree, Array], "_Applied"], params: PyTree, inputs: Float[Array, "k d"], targets: Int[Array, "k"]
-) -> tuple[Float[Array, "k"], Float[Array, "k"]]:
+def _with_one_more_row(applied: "_Applied", data: _Data, num_classes: int) -> "_Applied":
+    """Mixed with the frequencies of the classes: (n q(y) + p(y)) / (n + 1), so that no class has a probability of zero.
+
+    p(y) = (n_y + 1) / (n + |Y|), from the rows trained on.
+    """
+    is_given, n = jnp.arange(data.targets.size) < data.length, data.length.astype(applied.log_decoder.dtype)
+    counts = jax.ops.segment_sum(is_given.astype(n.dtype), data.targets, num_classes)
+    of_row = jnp.log((counts + 1) / (n + num_classes)) - jnp.log1p(n)
+    of_network = applied.log_decoder + jnp.log(n) - jnp.log1p(n)
+    return applied._replace(log_decoder=jnp.logaddexp(of_network, of_row))
+
+
+def _of_rows(applied: "_Applied", targets: Int[Array, "k"]) -> tuple[Float[Array, "k"], Float[Array, "k"]]:
     """Loss and accuracy of each row; rows of a code that do not sum to one give NaN."""
-    with jax.default_matmul_precision("highest"):
-        code, log_decoder = apply(params, inputs)
+    code, log_decoder = applied
     guess = jnp.argmax(log_decoder, axis=-1)
     if code is None:
         losses = -jnp.take_along_axis(log_decoder, targets[:, None], axis=-1)[:, 0]
