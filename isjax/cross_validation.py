@@ -358,6 +358,11 @@ def _as_targets(targets: Any, name: Any, num_folds: int, num_classes: int | None
     if np.count_nonzero(counts) < 2:
         raise ValueError(f"targets of {name!r} must have at least two classes, got one: there is nothing to learn")
     rare = int(np.argmin(counts))
+    if not counts[rare]:
+        remedy = "isjax.encode_labels numbers the classes that occur"
+        raise ValueError(
+            f"targets of {name!r} must use every class 0…{counts.size - 1}, class {rare} has no row: {remedy}"
+        )
     if counts[rare] < num_folds:
         raise ValueError(
             f"each class must have a row in each of {num_folds} folds, but class {rare} has {counts[rare]} rows: "
