@@ -229,8 +229,11 @@ OWN = isjax.SweepSpec(
 )
 
 
-def test_networks_and_optimisers_of_ones_own_are_trained_by_workers_that_can_import_them(problems, tmp_path):
+def test_samples_and_networks_of_ones_own_are_trained_by_workers_that_can_import_them(problems, tmp_path):
     expected = isjax.study.run(KEY, problems, OWN)
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    samples = {("mine", f"seen {i}"): isjax.Sample(i * x, (x[:, 0] > 0).astype(int)) for i in (1, -1)}
+    compared = isjax.study.run(KEY, samples, OWN)
     with (
         distributed.LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
@@ -238,6 +241,7 @@ def test_networks_and_optimisers_of_ones_own_are_trained_by_workers_that_can_imp
         distributed.Client(cluster) as client,
     ):
         same_numbers(isjax.study.run(KEY, problems, OWN, executor=client.get_executor()), expected)
+        same_numbers(isjax.study.run(KEY, samples, OWN, executor=client.get_executor()), compared)
 
     class Local(nn.Module):
         @nn.compact
