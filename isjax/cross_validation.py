@@ -48,6 +48,7 @@ _EVERY = 10  # one of so many rows chooses the step, the batch size and the lear
 _MOST_VALIDATION = 4096  # rows
 _MOST_PADDING = 4
 _ACCELERATOR_BYTES = 2**32
+_GATHERED_NUMBERS = 2**23  # features of the training rows, of all members that a core trains at once
 
 
 @displayed()
@@ -652,16 +653,17 @@ def _chunk_size(
     mesh: Mesh, network: nn.Module, features: Array, num_train: int, num_held_out: int, optimizer: Optimizer
 ) -> int:
     """Number of members that a device trains at once: on a CPU few, on an accelerator as many as fit into 4 GiB."""
-    example = features[0, :1]
+    example, num_features = features[0, :1], features.shape[-1]
     if mesh.devices.flat[0].platform == "cpu":
-        return chunk_size_on_cpu(network, example, optimizer)
+        fit = _GATHERED_NUMBERS // (num_train * num_features)
+        return max(1, min(chunk_size_on_cpu(network, example, optimizer), fit))
     units = jax.eval_shape(
         lambda key: network.init_with_output(key, example, capture_intermediates=True)[1],
         jax.eval_shape(jax.random.key, 0),
     ).get("intermediates", {})
     evaluated = max(num_held_out, min(num_train // _EVERY, _MOST_VALIDATION))
     numbers = (
-        (num_train + evaluated) * features.shape[-1]
+        (num_train + evaluated) * num_features
         + evaluated * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
         + 4 * num_numbers(network, example, optimizer)
     )
