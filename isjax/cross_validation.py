@@ -142,6 +142,21 @@ class CrossValidation:
         have in common: to this part applies the correction of Nadeau and Bengio for K folds. With one seed, which
         cannot tell, κ is v/2.
 
+        Share of 120 simulated samples whose nominal 95 % interval contains the mean rise over samples, five folds, one
+        and two seeds (``python -m benchmarks rises``), of a sufficient code, a biased code and X with other signs and
+        order of its features:
+
+        ===================  ====  ===============  ===============  ===============
+        source               n     sufficient       biased           relabelled
+        ===================  ====  ===============  ===============  ===============
+        sparse, 64 symbols   300   95.8, 96.7 %     95.0, 92.5 %     96.7, 97.5 %
+        sparse, 64 symbols   1000  97.5, 96.7 %     97.5, 95.8 %     95.0, 97.5 %
+        sparse, 64 symbols   3000  91.7, 95.8 %     98.3, 95.8 %     95.0, 97.5 %
+        robust, 128 symbols  300   95.8, 93.3 %     90.8, 91.7 %     95.0, 97.5 %
+        robust, 128 symbols  1000  95.8, 94.2 %     95.8, 94.2 %     99.2, 99.2 %
+        robust, 128 symbols  3000  97.5, 95.0 %     98.3, 96.7 %     90.8, 95.0 %
+        ===================  ====  ===============  ===============  ===============
+
         Args:
           reference: name of the sample to compare with.
           confidence: probability that the interval should contain the rise expected of such learners.
@@ -329,9 +344,6 @@ def as_samples(
             raise TypeError("targets are being traced: give num_classes")
         num_classes = int(np.asarray(targets).max()) + 1
     _check_lengths(spec, targets.size, num_folds)
-    for network in spec.modules(num_classes).values():
-        for each in features:
-            check_network(network, each, num_classes)
     return CheckedSamples(tuple(samples), features, targets, num_classes, num_folds)
 
 
@@ -483,6 +495,9 @@ def _candidates(
 ) -> Candidates:
     modules = spec.modules(num_classes)
     groups = sample_groups(features, modules)
+
+    for network in modules.values():
+        check_network(network, features[0], num_classes)
 
     def of_group(group: Sequence[int]) -> Candidates:
         padded = _padded([features[i] for i in group])
