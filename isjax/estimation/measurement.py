@@ -32,6 +32,7 @@ from isjax.estimation._sampling import (
     permutation_p_value,
     resampled_losses,
 )
+from isjax.estimation.intervals import Interval
 from isjax.estimation.inversion import invert, least_num_draws
 
 __all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "Method", "measure"]
@@ -343,15 +344,19 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     num_draws = max(
         least_num_draws(spec.confidence), min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // (num_x * num_y)))
     )
+    of_x = Sample.of(counts, x, y, constant)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        amounts = pool.submit(lambda: [_amounts_of(sample, spec) for sample in (of_x, *samples, *of_us)])
         p_values = [pool.submit(_permuted, key, sample, spec) for sample in samples]
-        of_x = _measured(key, Sample.of(counts, x, y, constant), spec, num_draws)  # which compiles for all
-        both = list(pool.map(lambda sample: _measured(key, sample, spec, num_draws), [*samples, *of_us]))
-    measured = []
+        of_inputs = _interval(key, of_x, spec, num_draws)  # which compiles for all
+        others = pool.map(lambda sample: _interval(key, sample, spec, num_draws), (*samples, *of_us))
+        measured = zip((of_x, *samples, *of_us), amounts.result(), (of_inputs, *others), strict=True)
+        about_x, *both = (_measured(*each, spec) for each in measured)
+    encoders = []
     for name, u, sample, given_u, of_u, p_value in zip(
         spec.encoders, us, samples, both[: len(us)], both[len(us) :], p_values, strict=True
     ):
-        measured.append(
+        encoders.append(
             EncoderMeasurement(
                 column=name,
                 symbols=alphabet_size(u),
@@ -363,10 +368,10 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
                 low=given_u.low,
                 high=given_u.high,
                 statistic=given_u.amounts.statistic,
-                degrees_of_freedom=round(given_u.amounts.freedom),
+                degrees_of_freedom=sample.freedom,
                 p_value=given_u.amounts.p_value,
                 permutation_p_value=p_value.result(),
-                smallest_expected_count=given_u.amounts.smallest_expected_count,
+                smallest_expected_count=sample.smallest_expected_count,
                 small_share=sample.small_share(_SMALL_COUNT),
                 method=_method(sample, spec),
             )
@@ -376,12 +381,12 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         rows=rows,
         target_symbols=num_y,
         input_symbols=num_x,
-        entropy_y=of_x.amounts.entropy_y,
-        entropy_x=of_x.amounts.entropy_x,
-        information=of_x.amounts.information,
-        information_low=of_x.low,
-        information_high=of_x.high,
-        encoders=tuple(measured),
+        entropy_y=about_x.amounts.entropy_y,
+        entropy_x=about_x.amounts.entropy_x,
+        information=about_x.amounts.information,
+        information_low=about_x.low,
+        information_high=about_x.high,
+        encoders=tuple(encoders),
     )
 
 
@@ -414,28 +419,46 @@ def _method(sample: Sample, spec: MeasureSpec) -> Method:
     return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
 
 
-def _measured(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> _Measured:
-    """The information I(X;Y|U) of a sample of the three."""
-    unit = 1 / math.log(spec.base or math.e)
+def _measured(sample: Sample, amounts: "_Amounts", interval: Interval, spec: MeasureSpec) -> _Measured:
+    """Amounts with an interval; by inversion, its estimate is that of the information."""
+    if _method(sample, spec) == "inversion":
+        changed = {
+            each: getattr(amounts, each)._replace(corrected=interval.estimate) for each in ("information", "loss")
+        }
+        amounts = amounts._replace(**changed)
+    return _Measured(amounts, float(interval.low), float(interval.high))
+
+
+def _amounts_of(sample: Sample, spec: MeasureSpec) -> "_Amounts":
     method = _method(sample, spec)
-    of_amounts = "miller_madow" if method == "inversion" else method
+    method = "miller_madow" if method == "inversion" else method
     with jax.enable_x64(True):
         cells = sample.partition.cells_of(sample.counts)
-        amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
+        found = _amounts(cells, sample.sizes, _unit(spec), sample.freedom, method=method)
+        return jax.tree.map(float, jax.device_get(found))
+
+
+def _interval(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> Interval:
+    """The interval of I(X;Y|U) of a sample of the three, in the unit of the spec."""
+    method = _method(sample, spec)
     if method == "inversion":
-        interval = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
-        estimate, low, high = (unit * float(end) for end in interval)
-        changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
-        return _Measured(amounts._replace(**changed), low, high)
+        ends = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
+        return Interval(*(_unit(spec) * float(end) for end in ends))
     if method == "jackknife":
         with jax.enable_x64(True):
-            estimate, error = (unit * float(each) for each in jax.device_get(_jackknife(cells)))
+            estimate, error = jax.device_get(_jackknife(sample.partition.cells_of(sample.counts)))
         width = statistics.NormalDist().inv_cdf((1 + spec.confidence) / 2) * error
-        return _Measured(amounts, estimate - width, estimate + width)
+        return Interval(*(_unit(spec) * end for end in (estimate, estimate - width, estimate + width)))
     (losses,) = resampled_losses(generator(key), sample.counts, [sample.partition], spec.num_resamples)
+    observed = _unit(spec) * sample.partition.loss(sample.counts)
     with jax.enable_x64(True):
-        low, high = jax.device_get(_limits(amounts.loss.plug_in, unit * losses, spec.confidence))
-    return _Measured(amounts, float(low), float(high))
+        low, high = jax.device_get(_limits(observed, _unit(spec) * losses, spec.confidence))
+    return Interval(observed, low, high)
+
+
+def _unit(spec: MeasureSpec) -> float:
+    """One nat in the unit of the spec."""
+    return 1 / math.log(spec.base or math.e)
 
 
 def _permuted(key: Array, sample: Sample, spec: MeasureSpec) -> float:
@@ -452,9 +475,7 @@ class _Amounts(NamedTuple):
     information: Estimate
     loss: Estimate
     statistic: float
-    freedom: float
     p_value: float
-    smallest_expected_count: float
 
 
 _limits = jax.jit(bootstrap_limits)
@@ -463,17 +484,18 @@ _inverted = jax.jit(invert, static_argnames="num_draws")
 
 
 @jax.jit(static_argnames="method")
-def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, method: str) -> _Amounts:
+def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, freedom: Array, *, method: str) -> _Amounts:
     """One program for all partitions of a sample."""
 
     def both(estimate: Callable[..., Any], *arguments: Array | Cells | Sequence[Array]) -> Estimate:
         return Estimate(*(unit * estimate(*arguments, each) for each in ("plug_in", method)))
 
-    of_test: Any = (*_cells.likelihood_ratio(cells), _cells.smallest_expected_count(cells))
+    statistic = 2 * _cells.plug_in_information(cells)
     return _Amounts(
         both(_estimates.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
         both(_estimates.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
         both(_estimates.information_of_cells, cells, sizes),
         both(_estimates.loss_of_cells, cells, sizes),
-        *of_test,
+        statistic,
+        _cells.chi2_p_value(statistic, freedom),
     )
