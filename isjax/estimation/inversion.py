@@ -42,7 +42,7 @@ def loss_interval(
     confidence: float = 0.95,
     num_draws: int = 499,
 ) -> Interval:
-    r"""Interval and median-unbiased estimate of the information loss I(X;Y|U), by inverting its test.
+    r"""Interval and bias-corrected estimate of the information loss I(X;Y|U), by inverting its test.
 
     .. math:: \{L(t) : P_t(\hat I \ge \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2} \text{ and }
               P_t(\hat I \le \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2}\},
@@ -52,8 +52,8 @@ def loss_interval(
     The loss L(t) of q_t is exact and rises from L(0) = 0. The probabilities are those of the plug-in loss of B samples
     of q_t with the same n(x), as (1 + #)/(1 + B); all t share their uniform numbers. However thin the cells are, the
     bias of the plug-in is therefore that of the draws. The lower end is zero exactly if the test of a sufficient code,
-    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which half of the draws are above: too
-    large as often as too small, and zero in about half of the samples of a sufficient code.
+    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which the plug-in loss of
+    a draw is on average the one observed, and zero in a half to two thirds of the samples of a sufficient code.
 
     Two things concern samples that are few. Pseudo-counts: p̃(y|u) = (n(y,u) + b p̂(y))/(n(u) + b), and b is the most
     likely concentration if codes are Dirichlet-multinomial draws around p̂(y); a is a third of that of rows around
@@ -200,9 +200,9 @@ def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, n
     def narrow(carry: tuple[Array, _Brackets], _: None) -> tuple[tuple[Array, _Brackets], None]:
         tilts, brackets = carry
         drawn = jnp.sort(_in_chunks(key, table, logs, tilts, num_draws), axis=-1) - observed
-        middle = (drawn[:, (num_draws - 1) // 2] + drawn[:, num_draws // 2]) / 2
         not_too_large, too_small = drawn[:, num_draws - most] + rounding, drawn[:, most - 1] - rounding
-        brackets = brackets.narrowed(tilts, jnp.stack([not_too_large, middle + rounding, too_small]))
+        on_average = jnp.mean(drawn, axis=-1) + rounding
+        brackets = brackets.narrowed(tilts, jnp.stack([not_too_large, on_average, too_small]))
         inside = jnp.arange(1, _NUM_INSIDE + 1) / (_NUM_INSIDE + 1)
         return (jnp.sort(brackets.within(inside[:, None], first[-1]).ravel()), brackets), None
 
@@ -222,7 +222,7 @@ def _first_tilts(logs: Array) -> Array:
 
 
 def _widened(losses: Array, errors: Array) -> Interval:
-    """The interval of losses, lower, median and upper, given n(x, u), made wider by what n(x, u) adds to its errors.
+    """The interval of losses given n(x, u), lower, on average and upper, made wider by the chance of n(x, u).
 
     Errors add as squares: below on the scale of logarithms, so that a loss above zero stays above it.
     """
