@@ -109,7 +109,7 @@ class Measure:
             _checks.check_integer(self.seed, "seed", at_least=0)
             encoders, codes = self.reading.own_codes(self.file, self.spec.encoders)
             spec = dataclasses.replace(self.spec, encoders=encoders)
-            spec = spec if spec.inputs else spec.with_inputs(self._other_columns())
+            spec = spec if spec.inputs else spec.with_inputs(self.reading.all_columns(self.file, "--inputs"))
             others = (spec.target, *(each for each in encoders if each not in codes))
             with working("reading") as status:
                 table = self.reading.read(self.file, spec.inputs, others, codes)

@@ -154,6 +154,18 @@ class Sample(NamedTuple):
         codes[self.partition.rows] = self.partition.codes
         return counts, codes
 
+    def assumed_share(self, loss: float) -> float:
+        """Share of a loss L in nats that an interval by inversion assumes of pairs (x, u) that occur once.
+
+        Their share of the samples, times (a/(1 + a))² for a pseudo-counts: a third of (|Y| − 1)/2L, which is the
+        concentration of rows that lose L.
+        """
+        if loss <= 0:
+            return 0.0
+        a = (self.sizes[1] - 1) / (6 * loss)
+        (of_rows, _), _ = self.partition.margins(self.counts)
+        return float(np.sum(of_rows == 1) / self.counts.sum()) * (a / (1 + a)) ** 2
+
     def small_share(self, small: float) -> float:
         """Share of the expected counts n(x,u) n(y,u)/n(u) that are below ``small``, where codes leave any freedom."""
         counts, codes = self.table()

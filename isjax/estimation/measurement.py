@@ -44,6 +44,7 @@ Method = Literal[
 
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
+_ASSUMED = 0.15  # half-widths: if more is assumed of pairs that occur once, 10 to 20 % of intervals lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
 _NUM_CELLS = 2**21  # pairs (x, y) of all draws together: a larger table has fewer draws,
 _FEW_DRAWS = 99  # but no fewer than these
@@ -182,6 +183,7 @@ class Measurement:
       information_low: lower end of its interval.
       information_high: upper end of its interval.
       encoders: one for each encoder.
+      low_intervals: the informations whose intervals may be too low, such as I(X;Y).
     """
 
     spec: MeasureSpec
@@ -194,6 +196,7 @@ class Measurement:
     information_low: float
     information_high: float
     encoders: tuple[EncoderMeasurement, ...]
+    low_intervals: tuple[str, ...] = dataclasses.field(repr=False)
 
     @property
     def target(self) -> str:
@@ -270,6 +273,11 @@ class Measurement:
                 f"{self.rows} rows are few for the codes of {', '.join(thin)}: below {_ROWS_A_CODE} rows a code, "
                 "intervals may lie below the loss; merge codes, cut numbers into fewer bins (--bins), or "
                 "get more rows"
+            )
+        if self.low_intervals:
+            yield (
+                f"too many symbols occur once: intervals of {', '.join(self.low_intervals)} may be too low; "
+                "merge symbols, cut numbers into fewer bins (--bins), or get more rows"
             )
         small = [each.column for each in tested if each.small_share > _SMALL_SHARE]
         if small:
@@ -352,6 +360,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         others = pool.map(lambda sample: _interval(key, sample, spec, num_draws), (*samples, *of_us))
         measured = zip((of_x, *samples, *of_us), amounts.result(), (of_inputs, *others), strict=True)
         about_x, *both = (_measured(*each, spec) for each in measured)
+    informations = "I(X;Y)", *(f"I(X;Y|{u})" for u in spec.encoders), *(f"I({u};Y)" for u in spec.encoders)
     encoders = []
     for name, u, sample, given_u, of_u, p_value in zip(
         spec.encoders, us, samples, both[: len(us)], both[len(us) :], p_values, strict=True
@@ -387,6 +396,7 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         information_low=about_x.low,
         information_high=about_x.high,
         encoders=tuple(encoders),
+        low_intervals=tuple(name for name, each in zip(informations, (about_x, *both), strict=True) if each.may_be_low),
     )
 
 
@@ -411,6 +421,7 @@ class _Measured(NamedTuple):
     amounts: "_Amounts"
     low: float
     high: float
+    may_be_low: bool
 
 
 def _method(sample: Sample, spec: MeasureSpec) -> Method:
@@ -421,12 +432,15 @@ def _method(sample: Sample, spec: MeasureSpec) -> Method:
 
 def _measured(sample: Sample, amounts: "_Amounts", interval: Interval, spec: MeasureSpec) -> _Measured:
     """Amounts with an interval; by inversion, its estimate is that of the information."""
+    may_be_low = False
     if _method(sample, spec) == "inversion":
+        assumed = sample.assumed_share(interval.estimate / _unit(spec)) * interval.estimate
+        may_be_low = assumed > _ASSUMED * (interval.high - interval.estimate)
         changed = {
             each: getattr(amounts, each)._replace(corrected=interval.estimate) for each in ("information", "loss")
         }
         amounts = amounts._replace(**changed)
-    return _Measured(amounts, float(interval.low), float(interval.high))
+    return _Measured(amounts, float(interval.low), float(interval.high), may_be_low)
 
 
 def _amounts_of(sample: Sample, spec: MeasureSpec) -> "_Amounts":
