@@ -52,8 +52,8 @@ def loss_interval(
     The loss L(t) of q_t is exact and rises from L(0) = 0. The probabilities are those of the plug-in loss of B samples
     of q_t with the same n(x), as (1 + #)/(1 + B); all t share their uniform numbers. However thin the cells are, the
     bias of the plug-in is therefore that of the draws. The lower end is zero exactly if the test of a sufficient code,
-    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which the plug-in loss of
-    a draw is on average the one observed, and zero in a half to two thirds of the samples of a sufficient code.
+    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which the plug-in loss of a draw
+    is on average the one observed, and zero in a half to two thirds of the samples of a sufficient code.
 
     Two things concern samples that are few. Pseudo-counts: p̃(y|u) = (n(y,u) + b p̂(y))/(n(u) + b), and b is the most
     likely concentration if codes are Dirichlet-multinomial draws around p̂(y); a is a third of that of rows around
@@ -95,11 +95,11 @@ def loss_interval(
     - with more than 100 codes of fewer than 12 samples each: 82 to 87 % cover.
 
     With fewer than four samples a pair (x, y) the error is at most half of Miller and Madow's in 73 of 90 cases. The
-    other 17 are losses of 0.3 nats, or of 3.1 or 3.9 samples a pair; there the standard deviation of the plug-in, which a
-    correction of its bias does not change, is 0.39 to 0.83 of Miller and Madow's error.
+    other 17 are losses of 0.3 nats, or of 3.1 or 3.9 samples a pair; there the standard deviation of the plug-in, which
+    a correction of its bias does not change, is 0.39 to 0.83 of Miller and Madow's error.
 
     Time is proportional to B and to the number of pairs (x, u) that occur, times |Y|: 0.05 s for 300 samples of
-    (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
+    (32, 8, 4), 3 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
     occur, at most n, times |Y|.
 
     Args:

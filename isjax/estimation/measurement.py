@@ -32,7 +32,6 @@ from isjax.estimation._sampling import (
     permutation_p_value,
     resampled_losses,
 )
-from isjax.estimation.intervals import Interval
 from isjax.estimation.inversion import invert, least_num_draws
 
 __all__ = ["EncoderMeasurement", "Estimate", "MeasureSpec", "Measurement", "Method", "measure"]
@@ -415,6 +414,14 @@ def _refuse_keys(columns: Mapping[str, np.ndarray], spec: MeasureSpec, rows: int
     )
 
 
+class _Ends(NamedTuple):
+    """An interval of one information."""
+
+    estimate: float
+    low: float
+    high: float
+
+
 class _Measured(NamedTuple):
     """Estimates of one information, and its interval."""
 
@@ -430,7 +437,7 @@ def _method(sample: Sample, spec: MeasureSpec) -> Method:
     return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
 
 
-def _measured(sample: Sample, amounts: "_Amounts", interval: Interval, spec: MeasureSpec) -> _Measured:
+def _measured(sample: Sample, amounts: "_Amounts", interval: _Ends, spec: MeasureSpec) -> _Measured:
     """Amounts with an interval; by inversion, its estimate is that of the information."""
     may_be_low = False
     if _method(sample, spec) == "inversion":
@@ -440,7 +447,7 @@ def _measured(sample: Sample, amounts: "_Amounts", interval: Interval, spec: Mea
             each: getattr(amounts, each)._replace(corrected=interval.estimate) for each in ("information", "loss")
         }
         amounts = amounts._replace(**changed)
-    return _Measured(amounts, float(interval.low), float(interval.high), may_be_low)
+    return _Measured(amounts, interval.low, interval.high, may_be_low)
 
 
 def _amounts_of(sample: Sample, spec: MeasureSpec) -> "_Amounts":
@@ -452,22 +459,22 @@ def _amounts_of(sample: Sample, spec: MeasureSpec) -> "_Amounts":
         return jax.tree.map(float, jax.device_get(found))
 
 
-def _interval(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> Interval:
+def _interval(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> _Ends:
     """The interval of I(X;Y|U) of a sample of the three, in the unit of the spec."""
     method = _method(sample, spec)
     if method == "inversion":
         ends = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
-        return Interval(*(_unit(spec) * float(end) for end in ends))
+        return _Ends(*(_unit(spec) * float(end) for end in ends))
     if method == "jackknife":
         with jax.enable_x64(True):
             estimate, error = jax.device_get(_jackknife(sample.partition.cells_of(sample.counts)))
         width = statistics.NormalDist().inv_cdf((1 + spec.confidence) / 2) * error
-        return Interval(*(_unit(spec) * end for end in (estimate, estimate - width, estimate + width)))
+        return _Ends(*(_unit(spec) * float(end) for end in (estimate, estimate - width, estimate + width)))
     (losses,) = resampled_losses(generator(key), sample.counts, [sample.partition], spec.num_resamples)
     observed = _unit(spec) * sample.partition.loss(sample.counts)
     with jax.enable_x64(True):
         low, high = jax.device_get(_limits(observed, _unit(spec) * losses, spec.confidence))
-    return Interval(observed, low, high)
+    return _Ends(observed, float(low), float(high))
 
 
 def _unit(spec: MeasureSpec) -> float:
@@ -505,11 +512,11 @@ def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, freed
         return Estimate(*(unit * estimate(*arguments, each) for each in ("plug_in", method)))
 
     statistic = 2 * _cells.plug_in_information(cells)
+    of_test: Any = (statistic, _cells.chi2_p_value(statistic, freedom))
     return _Amounts(
         both(_estimates.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
         both(_estimates.entropy_of_margin, cells.counts, cells.columns, sizes[1]),
         both(_estimates.information_of_cells, cells, sizes),
         both(_estimates.loss_of_cells, cells, sizes),
-        statistic,
-        _cells.chi2_p_value(statistic, freedom),
+        *of_test,
     )
