@@ -92,7 +92,7 @@ def _is(value: object, default: object) -> bool:
 
 
 def _rows(instance: Any, derived: tuple[str, ...]) -> list[tuple[str, str]]:  # noqa: ANN401
-    fields = getattr(instance, "_fields", None) or [field.name for field in dataclasses.fields(instance)]
+    fields = getattr(instance, "_fields", None) or [each.name for each in dataclasses.fields(instance) if each.repr]
     values = {name: getattr(instance, name) for name in fields}
     if all(_is_concrete(leaf) for leaf in jax.tree.leaves(list(values.values())) if hasattr(leaf, "dtype")):
         for name in derived:

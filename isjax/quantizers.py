@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from isjax import _checks
 from isjax._checks import Codes
@@ -27,6 +28,8 @@ __all__ = ["Quantizer", "kl_means_quantizer", "merged_inputs", "optimal_quantize
 
 _MAX_MOVE_CELLS = 2**18  # size of the array of single moves of all restarts that are refined together
 _MERGING_STEPS = 8
+_MAX_ENUMERATED = 10  # inputs, of which all 2¹⁰ cells are tried
+_EQUAL = 64  # rounding errors, by which equal rows may differ: merging them loses their square
 
 
 @displayed()
@@ -177,19 +180,21 @@ def kl_means_quantizer(
     num_restarts: int = 16,
     max_steps: int | ScalarInt = 1000,
 ) -> Quantizer:
-    r"""Deterministic encoder of K codes that loses little, for any number of classes: a local optimum.
+    r"""Deterministic encoder of K codes that loses little, for any number of classes: in general a local optimum.
 
     .. math:: u(x) = \arg\min_u D\bigl(p(\cdot \mid x) \,\|\, p(\cdot \mid u)\bigr)
 
-    K-means with the Kullback-Leibler divergence for the distance. An update that does not reduce the loss is replaced
-    by the move of one input that reduces it most; the search ends when neither does. All restarts begin from seeds
-    drawn as in k-means++ and run in parallel; moves are tried for all of them, or for the best few of a large problem.
-    The best result is returned; it is not known to be the global optimum. Map over keys or joints with ``jax.vmap``.
+    Inputs of equal rows p(y|x) are one input first, which loses nothing. If at most ten remain, or at most K, all
+    partitions are compared, and the result is the global optimum. If more remain: K-means with the Kullback-Leibler
+    divergence for the distance. An update that does not reduce the loss is replaced by the move of one input that
+    reduces it most; the search ends when neither does. All restarts begin from seeds drawn as in k-means++ and run in
+    parallel; moves are tried for all of them, or for the best few of a large problem. The best result is returned; it
+    is not known to be the global optimum. Map over keys or joints with ``jax.vmap``.
 
     Args:
       key: a key of ``jax.random.key``.
       joint: distribution of (X, Y), shape ``[x, y]``.
-      num_codes: K, static. With one code, or as many as inputs or more, the result is the global optimum.
+      num_codes: K, static.
       num_restarts: how many seedings to start from, static.
       max_steps: largest number of updates of a run.
 
@@ -203,8 +208,8 @@ def kl_means_quantizer(
       >>> import isjax, jax, jax.numpy as jnp
       >>> joint = jnp.array([[0.0, 0.25], [0.25, 0.0], [0.05, 0.2], [0.2, 0.05]])
       >>> found = isjax.kl_means_quantizer(jax.random.key(0), joint, num_codes=2)
-      >>> bool(found.codes[0] == found.codes[2]), round(float(found.loss), 3), bool(found.is_global)
-      (True, 0.075, False)
+      >>> found.codes.tolist(), round(float(found.loss), 3), bool(found.is_global)
+      ([0, 1, 0, 1], 0.075, True)
     """
     _checks.check_key(key)
     joint = _checks.as_joint(joint)
@@ -218,13 +223,92 @@ def kl_means_quantizer(
 def _kl_means_quantizer(
     key: Array, joint: Array, max_steps: ArrayLike, *, num_codes: int, num_restarts: int
 ) -> Quantizer:
+    num_used = min(num_codes, joint.shape[0])
+    codes, is_global = _codes_up_to(key, joint, jnp.array([num_used]), max_steps, num_used, num_restarts)
+    return _measured(joint, Codes(codes[0], num_codes), is_global[0])
+
+
+def _codes_up_to(
+    key: Array, joint: Array, numbers: Array, max_steps: ArrayLike, num_codes: int, num_restarts: int
+) -> tuple[Array, Array]:
+    """Codes ``[k, x]``, for numbers of them up to ``num_codes``, and whether they are known to lose least."""
+    cells, num_cells = _equal_rows(joint)
+    num_enumerated = min(joint.shape[0], _MAX_ENUMERATED)
+    merged = jax.ops.segment_sum(joint, cells, joint.shape[0])
+
+    def enumerate_all() -> Array:
+        codes = _enumerated_codes(merged[:num_enumerated], numbers, num_codes)
+        return codes[:, jnp.minimum(cells, num_enumerated - 1)]
+
+    def search() -> Array:
+        def solve(k: Array) -> Array:
+            of_k = jax.random.fold_in(key, k)
+            return _kl_means_codes(of_k, merged, k, num_codes, num_restarts, max_steps)[cells]
+
+        return jnp.where((numbers >= num_cells)[:, None], cells[None], jax.lax.map(solve, numbers))
+
+    is_global = (numbers == 1) | (numbers >= num_cells)
+    if num_enumerated == joint.shape[0]:
+        return enumerate_all(), jnp.ones_like(is_global)
+    is_small = num_cells <= num_enumerated
+    return jax.lax.cond(is_small, enumerate_all, search), is_global | is_small
+
+
+def _equal_rows(joint: Array) -> tuple[Array, Array]:
+    """A number for each input, the same for equal rows p(y|x), in the order of the first of each; and how many.
+
+    Rows are equal up to rounding, and sorted by their products with a generic vector. An input without mass has the
+    number of another one.
+    """
+    rows, numbers = rows_or_zero(joint), jnp.arange(joint.shape[0])
+    is_empty = jnp.sum(joint, axis=-1) == 0
+    generic = jnp.cos(jnp.arange(joint.shape[1], dtype=joint.dtype))
+    order = jnp.lexsort((jnp.sum(rows * generic[None], axis=-1), is_empty))
+    later, earlier = rows[order], rows[jnp.roll(order, 1)]
+    rounding = _EQUAL * float(jnp.finfo(joint.dtype).eps)
+    is_equal = jnp.all(jnp.abs(later - earlier) <= rounding * jnp.maximum(later, earlier), axis=-1)
+    is_new = ~(is_equal | is_empty[order]).at[0].set(False)
+    groups = jnp.zeros_like(numbers).at[order].set(jnp.cumsum(is_new) - 1)
+    first = jax.ops.segment_min(jnp.where(is_empty, numbers.size, numbers), groups, numbers.size)
+    return jnp.argsort(jnp.argsort(first))[groups], jnp.sum(is_new)
+
+
+def _enumerated_codes(joint: Array, numbers: Array, num_codes: int) -> Array:
+    """Codes ``[k, x]`` that lose least, for numbers of them up to ``num_codes``, of few inputs.
+
+    ``least[k, s]`` is the least loss of k codes on the set s of inputs, in binary. The cell of the first input of s may
+    be any subset t that contains it; the others are then the best k − 1 codes of the rest.
+    """
     num_symbols = joint.shape[0]
-    is_trivial = num_codes == 1 or num_codes >= num_symbols
-    if is_trivial:
-        codes = jnp.arange(num_symbols) if num_codes > 1 else jnp.zeros(num_symbols, int)
-    else:
-        codes = _kl_means_codes(key, joint, num_codes, num_codes, num_restarts, max_steps)
-    return _measured(joint, Codes(codes, num_codes), jnp.asarray(is_trivial))
+    sets = np.arange(2**num_symbols)
+    contains = jnp.asarray(sets[:, None] >> np.arange(num_symbols) & 1, bool)
+
+    def loss_of_cell(members: Array) -> Array:
+        cell = jnp.where(members[:, None], joint, 0)
+        return information(cell, rows_or_zero(jnp.sum(cell, axis=0))[None])
+
+    losses = jax.vmap(loss_of_cell)(contains)
+
+    def with_each_cell(least: Array, s: Array) -> Array:
+        is_cell = (sets & ~s == 0) & ((sets & s & -s != 0) | (s == 0))
+        return jnp.where(is_cell, losses + least[s ^ sets], jnp.inf)
+
+    def add_code(least: Array, _: None) -> tuple[Array, Array]:
+        return jax.vmap(lambda s: jnp.min(with_each_cell(least, s)))(sets), least
+
+    _, least = jax.lax.scan(add_code, jnp.where(sets == 0, 0, jnp.inf).astype(joint.dtype), None, length=num_codes)
+
+    def codes(number: Array) -> Array:
+        def cut(carry: tuple[Array, Array], code: Array) -> tuple[tuple[Array, Array], None]:
+            s, codes = carry
+            cell = jnp.argmin(with_each_cell(least[jnp.maximum(number - 1 - code, 0)], s))
+            cell = jnp.where(code < number, cell, 0)
+            return (s ^ cell, jnp.where(contains[cell], code, codes)), None
+
+        start = jnp.asarray(sets[-1]), jnp.zeros(num_symbols, int)
+        return jax.lax.scan(cut, start, jnp.arange(num_codes))[0][1]
+
+    return jax.lax.map(codes, numbers)
 
 
 def _kl_means(joint: Array, num_codes: int) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
@@ -263,7 +347,8 @@ def _kl_means_codes(
 def merged_inputs(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], *, num_cells: int) -> Int[Array, "x"]:
     """Codes of many cells that lose little, found fast: what a large alphabet may be replaced by.
 
-    KL-means from one seeding, a few updates, and no moves of single inputs.
+    Those of equal rows p(y|x), which lose nothing, if they are few enough; else KL-means from one seeding, a few
+    updates, and no moves of single inputs.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -285,15 +370,21 @@ def merged_inputs(key: Key[Array, ""], joint: Float[ArrayLike, "x y"], *, num_ce
     """
     _checks.check_key(key)
     joint = _checks.as_joint(joint)
-    return _merged_inputs(key, joint, num_cells=_checks.check_integer(num_cells, "num_cells"))
+    return _merged_inputs(key, joint, num_cells=_checks.check_integer(num_cells, "num_cells"))[0]
 
 
 @jax.jit(inline=True, static_argnames="num_cells")
-def _merged_inputs(key: Array, joint: Array, *, num_cells: int) -> Array:
+def _merged_inputs(key: Array, joint: Array, *, num_cells: int) -> tuple[Array, Array]:
+    """The cells, and whether only inputs of equal rows are merged."""
     if num_cells >= joint.shape[0]:
-        return jnp.arange(joint.shape[0])
-    codes = codes_from_seeds(key, joint, num_cells)
-    return _updated(joint, codes, num_cells, _MERGING_STEPS)
+        return jnp.arange(joint.shape[0]), jnp.ones((), bool)
+    equal, num_rows = _equal_rows(joint)
+
+    def search() -> Array:
+        codes = codes_from_seeds(key, joint, num_cells)
+        return _updated(joint, codes, num_cells, _MERGING_STEPS)
+
+    return jax.lax.cond(num_rows <= num_cells, lambda: equal, search), num_rows <= num_cells
 
 
 def _updated(joint: Array, codes: Array, num_codes: int, max_steps: ArrayLike) -> Array:
@@ -316,7 +407,8 @@ def quantizers_up_to(
     .. math:: \min_{\eta:\, X \to \{1..k\}} I(X;Y \mid \eta(X)) \quad \text{for each } k \le K
 
     For two classes they are those of ``optimal_quantizer``, for more those of ``kl_means_quantizer``. One program for
-    all k compiles once; it takes as long as K solutions with K codes.
+    all k compiles once; it takes as long as K solutions with K codes. ``is_global`` says of which k it is known that no
+    encoder loses less.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -355,18 +447,15 @@ def quantizers_up_to(
 def _quantizers_up_to(
     key: Array, joint: Array, max_steps: ArrayLike, *, num_codes: int, num_restarts: int, num_cells: int
 ) -> Quantizer:
-    cells = _merged_inputs(key, joint, num_cells=num_cells)
-    merged = joint if num_cells >= joint.shape[0] else Codes(cells, num_cells).pushforward(joint)
-
-    def solve(k: Array) -> Array:
-        codes = _kl_means_codes(jax.random.fold_in(key, k), merged, k, num_codes, num_restarts, max_steps)
-        return codes if merged is joint else _updated(joint, codes[cells], num_codes, max_steps)
-
-    num_symbols, numbers = joint.shape[0], jnp.arange(1, num_codes + 1)
+    numbers = jnp.arange(1, num_codes + 1)
     if joint.shape[1] <= 2:
         codes, is_global = _interval_codes(joint, numbers, num_codes), jnp.ones(num_codes, bool)
+    elif num_cells >= joint.shape[0]:
+        codes, is_global = _codes_up_to(key, joint, numbers, max_steps, num_codes, num_restarts)
     else:
-        is_global = (numbers == 1) | (numbers == num_symbols)
-        own = (numbers == num_symbols)[:, None]
-        codes = jnp.where(own, jnp.arange(num_symbols)[None], jax.lax.map(solve, numbers))
+        cells, loses_nothing = _merged_inputs(key, joint, num_cells=num_cells)
+        merged = Codes(cells, num_cells).pushforward(joint)
+        codes, is_global = _codes_up_to(key, merged, numbers, max_steps, num_codes, num_restarts)
+        codes = jax.lax.map(lambda codes: _updated(joint, codes[cells], num_codes, max_steps), codes)
+        is_global = is_global & loses_nothing | (numbers == 1)
     return _measured(joint[None], Codes(codes, num_codes), is_global)

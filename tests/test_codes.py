@@ -32,7 +32,7 @@ def joint_of(columns):
 
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_codes_are_those_of_the_empirical_distribution(num_classes):
-    columns = sample(0, 500, 12, num_classes, 0.5)
+    columns = sample(0, 500, 12, num_classes, 0.5)  # more symbols than are enumerated
     joint = joint_of(columns)
     found = find(columns, 4, num_betas=3)
     best = quantizers_up_to(KEY, joint.astype("f4"), num_codes=4)

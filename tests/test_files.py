@@ -95,6 +95,7 @@ SAME = {
     "windows.csv": text_of(end="\r\n").encode(),
     "mac.tsv": text_of("\t", "\r").encode(),
     "blank_lines.csv": text_of(end="\n\n").encode() + b"  \n\n",
+    "blank_last_line.csv": text_of().encode() + b"  ",
     "blank_first_line.csv": b"\n" + text_of().encode(),
     "no_last_end.csv": text_of().rstrip().encode(),
     "quoted.csv": text_of(header=('"colour"', '"y"')).replace("red", '"red"').encode(),

@@ -302,3 +302,17 @@ def test_absent_columns_and_traced_keys_are_refused():
 )
 def test_a_spec_out_of_range_is_refused(error, options, message):
     refused(error, message, MeasureSpec, target="y", **options)
+
+
+@pytest.mark.parametrize(("num_x", "num", "is_low"), [(512, 1000, True), (64, 1000, False)])
+def test_intervals_that_rest_on_symbols_seen_once_are_warned_of(num_x, num, is_low):
+    """With p(x) ∝ 1/x and 512 symbols, 138 of 1000 rows are alone: 79 % of intervals cover 0.1 nats."""
+    rng = np.random.default_rng(3)
+    x = rng.choice(num_x, num, p=1 / np.arange(1, num_x + 1) / np.sum(1 / np.arange(1, num_x + 1)))
+    mass = np.exp(rng.normal(size=(num_x, 4)) * 0.5)
+    y = (rng.random((num, 1)) > (mass / mass.sum(1, keepdims=True)).cumsum(1)[x, :3]).sum(1)
+    spec = MeasureSpec(target="y", inputs=("x",), encoders=("u",), num_resamples=99, num_permutations=9)
+    found = measure(KEY, {"x": x, "y": y, "u": x % 16}, spec)
+    assert found.low_intervals == (("I(X;Y)", "I(X;Y|u)") if is_low else ())
+    warned = [each for each in found.warnings() if each.startswith("too many symbols occur once: intervals of I(X;Y)")]
+    assert len(warned) == is_low

@@ -105,18 +105,72 @@ def test_losses_many_orders_below_the_information_are_told_apart():
 
 def kl_means(joints):
     quantize = functools.partial(isjax.kl_means_quantizer, num_codes=3)
-    return jax.vmap(quantize)(jax.random.split(KEY, 100), joints)
+    return jax.vmap(quantize)(jax.random.split(KEY, len(joints)), joints)
+
+
+def least_losses(joint, num_codes):
+    """The least loss of all encoders with at most so many codes."""
+    every = oracle.information(oracle.joints_uy(joint[None], oracle.partitions(len(joint), num_codes))[0])
+    return oracle.information(joint) - every.max()
 
 
 def test_kl_means_is_near_exhaustive_search_on_four_classes():
-    """Within 2 % of the relevance of the best of all encoders, on each of 100 joints."""
-    joints = random_joints(100, 8, 4)
+    """Within 2 % of the relevance of the best encoder, on each of 20 joints of more inputs than are enumerated."""
+    joints = random_joints(20, 11, 4)
     found = kl_means(joints.astype("f4"))
-    best = oracle.information(oracle.joints_uy(joints, oracle.partitions(8, 3))).max(1)
-    relevance = oracle.information(joints) - found.loss
-    assert (relevance >= 0.98 * best).all()
-    assert (relevance <= best + 1e-6).all()
+    least = [least_losses(joint, 3) for joint in joints]
+    assert (oracle.information(joints) - found.loss >= 0.98 * (oracle.information(joints) - least)).all()
+    assert (found.loss >= np.array(least) - 1e-6).all()
     assert not found.is_global.any()
+
+
+def with_equal_rows(seed, num_rows, num_inputs, num_classes):
+    """A joint of so many different rows p(y|x) in any order, some of which have zeros, and the row of each input."""
+    rng = np.random.default_rng(seed)
+    different = rng.dirichlet(np.full(num_classes, 0.5), num_rows)
+    different[0, 0] = 0
+    of_input = rng.permutation(np.arange(num_inputs) % num_rows)
+    joint = different[of_input] * rng.dirichlet(np.ones(num_inputs))[:, None]
+    joint[rng.integers(num_inputs)] = 0
+    joint = joint / joint.sum()
+    return joint, np.stack([joint[of_input == row].sum(0) for row in range(num_rows)]), of_input
+
+
+@pytest.mark.parametrize(("num_rows", "num_inputs"), [(4, 64), (6, 6), (8, 8), (9, 300)])
+def test_few_different_rows_are_enumerated(num_rows, num_inputs, dtype):
+    """KL-means alone loses 0.49 where 0.43 is the least, of four rows of 64 inputs: to move one input gains nothing."""
+    eps = float(jnp.finfo(dtype).eps)
+    for seed in range(3):
+        joint, merged, of_input = with_equal_rows(seed, num_rows, num_inputs, 3)
+        found = isjax.quantizers_up_to(KEY, joint.astype(dtype), num_codes=4)
+        least = [least_losses(merged, k) for k in range(1, 5)]
+        np.testing.assert_allclose(found.loss, least, rtol=1e3 * eps, atol=8 * eps)
+        assert found.is_global.all()
+        one = isjax.kl_means_quantizer(KEY, joint.astype(dtype), num_codes=3, num_restarts=1, max_steps=1)
+        np.testing.assert_allclose(one.loss, least[2], rtol=1e3 * eps, atol=8 * eps)
+        assert bool(one.is_global)
+        occurs = joint.sum(1) > 0
+        for codes in (*found.codes, one.codes):
+            pairs = {*zip(of_input[occurs].tolist(), np.asarray(codes)[occurs].tolist(), strict=True)}
+            assert len(pairs) == np.unique(of_input[occurs]).size
+
+
+def test_few_different_rows_under_transformations_and_of_many_inputs():
+    joints, merged = zip(*(with_equal_rows(seed, 5, 40, 4)[:2] for seed in range(4)), strict=True)
+    least = [least_losses(joint, 3) for joint in merged]
+    found = jax.jit(kl_means)(np.array(joints, "f4"))
+    np.testing.assert_allclose(found.loss, least, atol=1e-6)
+    assert found.is_global.all()
+    of_cells = isjax.quantizers_up_to(KEY, joints[0].astype("f4"), num_codes=3, num_cells=8)
+    np.testing.assert_allclose(of_cells.loss[2], least[0], atol=1e-6)
+    assert of_cells.is_global.all()
+
+
+def test_as_many_codes_as_different_rows_lose_nothing():
+    joint = with_equal_rows(0, 12, 60, 3)[0]
+    found = isjax.quantizers_up_to(KEY, joint.astype("f4"), num_codes=13)
+    assert found.is_global.tolist() == [True, *[False] * 10, True, True]
+    np.testing.assert_allclose(found.loss[11:], 0, atol=1e-9)
 
 
 def test_kl_means_agrees_with_the_optimum_of_two_classes():
@@ -163,7 +217,7 @@ def test_all_numbers_of_codes_in_one_program(num_classes):
     np.testing.assert_allclose(found.relevance + found.loss, oracle.information(joint), atol=1e-6)
     sizes = [np.bincount(codes, joint.sum(1), 6) for codes in found.codes]
     np.testing.assert_allclose(found.complexity, oracle.entropy_of_codes(np.stack(sizes)[..., None]), atol=1e-6)
-    assert found.is_global.tolist() == ([True] * 6 if num_classes == 2 else [True, *[False] * 4, True])
+    assert found.is_global.all()
 
 
 def test_a_second_call_makes_no_new_program():

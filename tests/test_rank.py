@@ -10,7 +10,7 @@ import pytest
 import isjax.data
 from isjax.cli import main as cli
 from isjax.estimation import ranking
-from tests.helpers import refused
+from tests.helpers import exit_of, refused
 
 pytestmark = pytest.mark.fast
 
@@ -103,3 +103,10 @@ def test_the_command_prints_draws_and_gives_json(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert len(found["columns"]) == 31
     assert {step["column"] for step in found["steps"]} == {"c0", "c1", "c2", "c3", "c5"}
+
+
+def test_the_command_refuses_two_columns_of_one_name(tmp_path, capsys):
+    (tmp_path / "twice.csv").write_text("a,y,a\n1,2,3\n2,1,3\n")
+    code, err = exit_of(["rank", str(tmp_path / "twice.csv"), "--target", "y"], capsys)
+    assert code == 2
+    assert "has two columns 'a': rename one of them, or name the --columns" in err

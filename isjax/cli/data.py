@@ -56,6 +56,13 @@ class Reading(Form):
         options = {"missing": self.missing, "weights": self.weights, "na": self.na, "codes": codes, **self.form}
         return columns.read(file, (*inputs, *others), bins=self._bins(), uncut=others, **options)
 
+    def all_columns(self, file: Path, option: str) -> list[str]:
+        """All columns of a file but the weights, where an option does not name them."""
+        found = columns.names(file, **self.form)
+        if repeated := [name for i, name in enumerate(found) if name in found[:i]]:
+            raise ValueError(f"{file} has two columns {repeated[0]!r}: rename one of them, or name the {option}")
+        return [name for name in found if name != self.weights]
+
     def own_codes(self, file: Path, encoders: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
         """Names of the encoders, and by name the expressions among them, such as half=age<40, which are no columns."""
         if not any("=" in each for each in encoders):
@@ -99,13 +106,6 @@ class Measure:
     json: bool = False
     """Print JSON, and nothing else, on standard output."""
 
-    def _other_columns(self) -> list[str]:
-        """All columns but the weights."""
-        found = columns.names(self.file, **self.reading.form)
-        if repeated := [name for i, name in enumerate(found) if name in found[:i]]:
-            raise ValueError(f"{self.file} has two columns {repeated[0]!r}: rename one of them, or name the --inputs")
-        return [name for name in found if name != self.reading.weights]
-
     def __call__(self, console: Console) -> None:
         """Reads, measures and prints."""
         from isjax.data import report
@@ -115,7 +115,7 @@ class Measure:
             _checks.check_integer(self.seed, "seed", at_least=0)
             encoders, codes = self.reading.own_codes(self.file, self.spec.encoders)
             spec = dataclasses.replace(self.spec, encoders=encoders)
-            spec = spec if spec.inputs else spec.with_inputs(self._other_columns())
+            spec = spec if spec.inputs else spec.with_inputs(self.reading.all_columns(self.file, "--inputs"))
             others = (spec.target, *(each for each in encoders if each not in codes))
             with working("reading") as status:
                 table = self.reading.read(self.file, spec.inputs, others, codes)
@@ -169,7 +169,8 @@ class Rank:
         check_file_name(name)
         try:
             _checks.check_integer(self.seed, "seed", at_least=0)
-            ranked = self.spec.columns or tuple(each for each in self._columns() if each != self.spec.target)
+            ranked = self.spec.columns or tuple(self.reading.all_columns(self.file, "--columns"))
+            ranked = tuple(each for each in ranked if each != self.spec.target)
             cut = (ranked, (self.spec.target,)) if self.reading.bins else ((), (*ranked, self.spec.target))
             reading = dataclasses.replace(self.reading, bins=self.reading.bins or "4")
             with working("reading") as status:
@@ -186,11 +187,6 @@ class Rank:
             return
         report.print_ranking(found, console, num_dropped=table.num_dropped)
         console.print(f"wrote {drawn}", highlight=False, markup=False, soft_wrap=True)
-
-    def _columns(self) -> list[str]:
-        """All columns but the weights."""
-        found = columns.names(self.file, **self.reading.form)
-        return [each for i, each in enumerate(found) if each != self.reading.weights and each not in found[:i]]
 
 
 @dataclasses.dataclass(frozen=True)

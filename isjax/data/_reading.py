@@ -211,10 +211,11 @@ def _of_text(path: Path, text: str, form: Format) -> tuple[list[str], _Load]:
 
 def _without_blank_lines(text: str, separator: str) -> str:
     blanks = " " if separator == "\t" else " \t"
-    if re.search(rf"\A[{blanks}]*\n|\n[{blanks}]*(?:\n|\Z)", text) is None:
-        return text
+    whole = text.rstrip("\n")
+    if whole[0] not in "\n" + blanks and not any("\n" + each in whole for each in "\n" + blanks):
+        return whole  # faster than to search for what blank lines are
     if '"' not in text:
-        return re.sub(rf"(?m)^[{blanks}]*\n", "", text).rstrip("\n")
+        return re.sub(rf"(?m)^[{blanks}]*(?:\n|\Z)", "", text).rstrip("\n")
     kept, quoted = [], False  # a blank line within quotation marks belongs to its field
     for line in text.split("\n"):
         if quoted or line.strip(blanks):

@@ -136,5 +136,10 @@ def degrees_of_freedom(cells: Cells) -> Array:
 def likelihood_ratio(cells: Cells) -> tuple[Array, Array, Array]:
     """G = 2N Î(X;Y|U), its degrees of freedom, and its p-value from the χ² limit."""
     statistic, freedom = 2 * plug_in_information(cells), degrees_of_freedom(cells)
-    limit = jnp.where(freedom > 0, gammaincc(jnp.where(freedom > 0, freedom, 1) / 2, statistic / 2), 1)
-    return statistic, freedom, limit
+    return statistic, freedom, chi2_p_value(statistic, freedom)
+
+
+def chi2_p_value(statistic: ArrayLike, freedom: ArrayLike) -> Array:
+    """Probability that a χ² variable is at least ``statistic``; one without degrees of freedom."""
+    freedom = jnp.asarray(freedom, float)
+    return jnp.where(freedom > 0, gammaincc(jnp.where(freedom > 0, freedom, 1) / 2, jnp.asarray(statistic) / 2), 1)

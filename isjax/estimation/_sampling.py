@@ -67,6 +67,11 @@ def _sums(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.bincount(labels, counts).astype(np.int64)
 
 
+def _starts(codes: np.ndarray) -> np.ndarray:
+    """Where each of the sorted codes starts."""
+    return np.flatnonzero(np.diff(codes, prepend=-1))
+
+
 def _c_log_c(counts: np.ndarray) -> np.ndarray:
     """``c log c`` of integers, with 0 log 0 = 0."""
     return counts * np.log(np.maximum(counts, 1))
@@ -92,6 +97,11 @@ class Partition(NamedTuple):
         _, first = np.unique(self.cells, return_index=True)
         parts = (_sums(self.cells, counts), *(labels[first] for labels in self[1:]))
         return Cells(*(jnp.asarray(np.pad(part, (0, size - part.size))) for part in parts))
+
+    def margins(self, counts: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """The counts n(x,u) of rows, and n(y,u) of columns, each with their codes, which are sorted."""
+        both = ((labels, np.unique(labels, return_index=True)[1]) for labels in (self.rows, self.columns))
+        return tuple((_sums(labels, counts), self.codes[first]) for labels, first in both)
 
     def loss(self, counts: np.ndarray) -> float:
         """The plug-in loss of counts, in nats."""
@@ -126,9 +136,15 @@ class Sample(NamedTuple):
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the test of sufficiency: Σ (r − 1)(c − 1), r rows and c columns within each code."""
-        _, rows, columns, codes = self.partition
-        r, c = (np.bincount(codes[np.unique(labels, return_index=True)[1]]) for labels in (rows, columns))
+        r, c = (np.bincount(codes) for _, codes in self.partition.margins(self.counts))
         return int(np.sum((r - 1) * (c - 1)))
+
+    @property
+    def smallest_expected_count(self) -> float:
+        """The smallest n(x,u) n(y,u)/n(u) over the inputs and targets that occur with a code."""
+        margins = self.partition.margins(self.counts)
+        rows, columns = (np.minimum.reduceat(sums, _starts(codes)) for sums, codes in margins)
+        return float(np.min(rows * (columns / _sums(self.partition.codes, self.counts))))
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts ``[row, y]`` and the code of each row, padded to a power of four rows, so that programs are shared."""
@@ -137,6 +153,18 @@ class Sample(NamedTuple):
         counts[self.partition.rows, self.targets] = self.counts
         codes[self.partition.rows] = self.partition.codes
         return counts, codes
+
+    def assumed_share(self, loss: float) -> float:
+        """Share of a loss L in nats that an interval by inversion assumes of pairs (x, u) that occur once.
+
+        Their share of the samples, times (a/(1 + a))² for a pseudo-counts: a third of (|Y| − 1)/2L, which is the
+        concentration of rows that lose L.
+        """
+        if loss <= 0:
+            return 0.0
+        a = (self.sizes[1] - 1) / (6 * loss)
+        (of_rows, _), _ = self.partition.margins(self.counts)
+        return float(np.sum(of_rows == 1) / self.counts.sum()) * (a / (1 + a)) ** 2
 
     def small_share(self, small: float) -> float:
         """Share of the expected counts n(x,u) n(y,u)/n(u) that are below ``small``, where codes leave any freedom."""
@@ -188,12 +216,7 @@ def permutation_p_value(
 def drawn_sums(rng: np.random.Generator, counts: np.ndarray, partition: Partition, num: int) -> np.ndarray:
     """Σ c log c of permuted tables, drawn cell by cell from hypergeometric distributions, all permutations at once."""
     sums = np.zeros(num)
-    of_code = []
-    for labels in (partition.rows, partition.columns):
-        _, first = np.unique(labels, return_index=True)
-        margins = _sums(labels, counts)
-        codes = partition.codes[first]  # sorted: labels are numbered by their codes first
-        of_code.append(np.split(margins, np.flatnonzero(np.diff(codes)) + 1))
+    of_code = (np.split(sums, _starts(codes)[1:]) for sums, codes in partition.margins(counts))
     for of_rows, of_columns in zip(*of_code, strict=True):
         remaining = np.repeat(of_columns[:, None], num, axis=1)
         for count in of_rows[:-1]:
@@ -214,7 +237,7 @@ def shuffled_sums(rng: np.random.Generator, counts: np.ndarray, partition: Parti
     """Σ c log c of permuted tables, by shuffling the columns within codes, sample by sample."""
     order = np.argsort(partition.codes, kind="stable")
     rows, columns, codes = (np.repeat(labels[order], counts[order]) for labels in partition[1:])
-    blocks = np.split(columns, np.flatnonzero(np.diff(codes)) + 1)  # views
+    blocks = np.split(columns, _starts(codes)[1:])  # views
     shift = rows * alphabet_size(columns)
     sums = np.zeros(num)
     for i in range(num):

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaincc
 
 from isjax import _checks
 from isjax._display import displayed
 from isjax._typing import Array, Float, Int, Key
 from isjax.bottleneck import Bottleneck, bottleneck_curve
+from isjax.estimation._cells import chi2_p_value
 from isjax.estimation._sampling import alphabet_size, as_codes, generator
 from isjax.estimation.measurement import Estimate
 from isjax.quantizers import Quantizer, merged_inputs, quantizers_up_to
@@ -130,7 +130,7 @@ def find_codes(
     measured = np.array([[_kept(codes, others) for codes in np.asarray(found.codes)] for found, others in crossed])
     kept, statistics, freedoms = np.moveaxis(measured, -1, 0)
     with jax.enable_x64(True):
-        p_values = np.asarray(gammaincc(np.maximum(freedoms, 1) / 2, statistics / 2))
+        p_values = np.asarray(chi2_p_value(statistics, freedoms))
     curve, curve_loss = _curve(key_curve, tables[0], np.asarray(in_all.codes), num_betas)
     of_all = _information(counts)
     return FoundCodes(

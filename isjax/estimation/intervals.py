@@ -25,7 +25,7 @@ class Interval(NamedTuple):
     """
 
     estimate: Float[Array, "*shape"]
-    """Of ``bootstrap`` the statistic of the data; of ``loss_interval`` the median-unbiased estimate."""
+    """Of ``bootstrap`` the statistic of the data; of ``loss_interval`` the loss at which it is that on average."""
     low: Float[Array, "*shape"]
     """Lower end of the interval."""
     high: Float[Array, "*shape"]

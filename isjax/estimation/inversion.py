@@ -42,7 +42,7 @@ def loss_interval(
     confidence: float = 0.95,
     num_draws: int = 499,
 ) -> Interval:
-    r"""Interval and median-unbiased estimate of the information loss I(X;Y|U), by inverting its test.
+    r"""Interval and bias-corrected estimate of the information loss I(X;Y|U), by inverting its test.
 
     .. math:: \{L(t) : P_t(\hat I \ge \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2} \text{ and }
               P_t(\hat I \le \hat I_{\mathrm{obs}}) > \tfrac{1-c}{2}\},
@@ -52,8 +52,8 @@ def loss_interval(
     The loss L(t) of q_t is exact and rises from L(0) = 0. The probabilities are those of the plug-in loss of B samples
     of q_t with the same n(x), as (1 + #)/(1 + B); all t share their uniform numbers. However thin the cells are, the
     bias of the plug-in is therefore that of the draws. The lower end is zero exactly if the test of a sufficient code,
-    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which half of the draws are above: too
-    large as often as too small, and zero in about half of the samples of a sufficient code.
+    at t = 0, does not reject at the level (1 − c)/2. The estimate is the L(t) at which the plug-in loss of a draw
+    is on average the one observed, and zero in a half to two thirds of the samples of a sufficient code.
 
     Two things concern samples that are few. Pseudo-counts: p̃(y|u) = (n(y,u) + b p̂(y))/(n(u) + b), and b is the most
     likely concentration if codes are Dirichlet-multinomial draws around p̂(y); a is a third of that of rows around
@@ -70,26 +70,36 @@ def loss_interval(
     ==================  =====  =============  ============  ============  ==================
     alphabet sizes      n      samples/pair   covers        bootstrap     error ÷ M.-M.
     ==================  =====  =============  ============  ============  ==================
-    (2, 2, 1)             100           25.0    93 to 98 %   88 to 100 %        0.98 to 1.17
-    (4, 2, 2)             100           12.5    92 to 97 %   90 to 100 %        0.97 to 1.06
-    (4, 2, 2)             300           37.5    94 to 99 %   91 to 100 %        0.99 to 1.13
-    (8, 4, 3)             300            9.4    92 to 98 %   90 to 100 %        0.76 to 0.98
-    (16, 2, 2)            100            3.1    94 to 98 %    82 to 98 %        0.45 to 0.91
-    (16, 4, 4)            300            4.7    94 to 98 %    89 to 99 %        0.37 to 0.89
-    (32, 4, 4)            300            2.3    94 to 99 %    22 to 79 %        0.17 to 0.55
+    (2, 2, 1)             100           25.0    93 to 98 %   88 to 100 %        0.88 to 1.01
+    (4, 2, 2)             100           12.5    92 to 97 %   90 to 100 %        0.83 to 1.01
+    (4, 2, 2)             300           37.5    94 to 99 %   91 to 100 %        0.86 to 1.00
+    (8, 4, 3)             300            9.4    92 to 98 %   90 to 100 %        0.70 to 0.98
+    (16, 2, 2)            100            3.1    94 to 98 %    82 to 98 %        0.43 to 0.92
+    (16, 4, 4)            300            4.7    94 to 98 %    89 to 99 %        0.35 to 0.88
+    (32, 4, 4)            300            2.3    94 to 99 %    22 to 79 %        0.16 to 0.55
     (32, 8, 4)            300            1.2    92 to 99 %     0 to 11 %        0.10 to 0.31
-    (32, 8, 4)           1000            3.9   92 to 100 %    35 to 95 %        0.17 to 0.64
-    (64, 2, 1)            200            1.6    91 to 98 %    10 to 68 %        0.18 to 0.69
+    (32, 8, 4)           1000            3.9   92 to 100 %    35 to 95 %        0.16 to 0.64
+    (64, 2, 1)            200            1.6    91 to 98 %    10 to 68 %        0.17 to 0.69
     (100, 3, 1)           300            1.0    92 to 97 %      0 to 6 %        0.09 to 0.33
-    (160, 2, 4)          1000            3.1    94 to 98 %     2 to 90 %        0.13 to 0.65
+    (160, 2, 4)          1000            3.1    94 to 98 %     2 to 90 %        0.12 to 0.65
     (256, 4, 16)         1000            1.0   89 to 100 %          0 %        0.03 to 0.20
     (256, 4, 16)         3190            3.1   95 to 100 %     0 to 18 %        0.05 to 0.27
     ==================  =====  =============  ============  ============  ==================
 
-    With more than 100 codes of fewer than 12 samples each, intervals lay below the loss in 11 to 13 % of samples.
+    The one case below 90 % is a loss of 0.1 with p(x) ∝ 1/x at (256, 4, 16) and 1000 samples: of 2000 other intervals
+    91 % cover. Intervals are too low
+
+    - if many samples are of pairs (x, u) that occur once, what these lose is assumed from the others, and the interval
+      is narrow: with 14 % of 1000 samples of (512, 4, 16), p(x) ∝ 1/x and a loss of 0.1, 79 % of intervals cover; with
+      11 %, of (384, 4, 16), 88 %;
+    - with more than 100 codes of fewer than 12 samples each: 82 to 87 % cover.
+
+    With fewer than four samples a pair (x, y) the error is at most half of Miller and Madow's in 73 of 90 cases. The
+    other 17 are losses of 0.3 nats, or of 3.1 or 3.9 samples a pair; there the standard deviation of the plug-in, which
+    a correction of its bias does not change, is 0.39 to 0.83 of Miller and Madow's error.
 
     Time is proportional to B and to the number of pairs (x, u) that occur, times |Y|: 0.05 s for 300 samples of
-    (32, 8, 4), 5 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
+    (32, 8, 4), 3 s for a million of (1000, 10, 50), on two cores. Memory is proportional to the pairs (x, u) that can
     occur, at most n, times |Y|.
 
     Args:
@@ -200,9 +210,9 @@ def invert(key: Array, counts: Array, codes: Array, confidence: Array | float, n
     def narrow(carry: tuple[Array, _Brackets], _: None) -> tuple[tuple[Array, _Brackets], None]:
         tilts, brackets = carry
         drawn = jnp.sort(_in_chunks(key, table, logs, tilts, num_draws), axis=-1) - observed
-        middle = (drawn[:, (num_draws - 1) // 2] + drawn[:, num_draws // 2]) / 2
         not_too_large, too_small = drawn[:, num_draws - most] + rounding, drawn[:, most - 1] - rounding
-        brackets = brackets.narrowed(tilts, jnp.stack([not_too_large, middle + rounding, too_small]))
+        on_average = jnp.mean(drawn, axis=-1) + rounding
+        brackets = brackets.narrowed(tilts, jnp.stack([not_too_large, on_average, too_small]))
         inside = jnp.arange(1, _NUM_INSIDE + 1) / (_NUM_INSIDE + 1)
         return (jnp.sort(brackets.within(inside[:, None], first[-1]).ravel()), brackets), None
 
@@ -222,7 +232,7 @@ def _first_tilts(logs: Array) -> Array:
 
 
 def _widened(losses: Array, errors: Array) -> Interval:
-    """The interval of losses, lower, median and upper, given n(x, u), made wider by what n(x, u) adds to its errors.
+    """The interval of losses given n(x, u), lower, on average and upper, made wider by the chance of n(x, u).
 
     Errors add as squares: below on the scale of logarithms, so that a loss above zero stays above it.
     """

@@ -43,6 +43,7 @@ Method = Literal[
 
 _ROWS_A_PAIR = 4  # with fewer rows per pair (x, y) the bias exceeds what corrections and resamples remove
 _ROWS_A_CODE, _MANY_CODES = 12, 100  # of more codes with fewer rows each, intervals by inversion lay below the loss
+_ASSUMED = 0.15  # half-widths: if more is assumed of pairs that occur once, 10 to 20 % of intervals lay below the loss
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
 _NUM_CELLS = 2**21  # pairs (x, y) of all draws together: a larger table has fewer draws,
 _FEW_DRAWS = 99  # but no fewer than these
@@ -181,6 +182,7 @@ class Measurement:
       information_low: lower end of its interval.
       information_high: upper end of its interval.
       encoders: one for each encoder.
+      low_intervals: the informations whose intervals may be too low, such as I(X;Y).
     """
 
     spec: MeasureSpec
@@ -193,6 +195,7 @@ class Measurement:
     information_low: float
     information_high: float
     encoders: tuple[EncoderMeasurement, ...]
+    low_intervals: tuple[str, ...] = dataclasses.field(repr=False)
 
     @property
     def target(self) -> str:
@@ -270,6 +273,11 @@ class Measurement:
                 "intervals may lie below the loss; merge codes, cut numbers into fewer bins (--bins), or "
                 "get more rows"
             )
+        if self.low_intervals:
+            yield (
+                f"too many symbols occur once: intervals of {', '.join(self.low_intervals)} may be too low; "
+                "merge symbols, cut numbers into fewer bins (--bins), or get more rows"
+            )
         small = [each.column for each in tested if each.small_share > _SMALL_SHARE]
         if small:
             yield (
@@ -343,15 +351,20 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
     num_draws = max(
         least_num_draws(spec.confidence), min(spec.num_resamples, max(_FEW_DRAWS, _NUM_CELLS // (num_x * num_y)))
     )
+    of_x = Sample.of(counts, x, y, constant)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        amounts = pool.submit(lambda: [_amounts_of(sample, spec) for sample in (of_x, *samples, *of_us)])
         p_values = [pool.submit(_permuted, key, sample, spec) for sample in samples]
-        of_x = _measured(key, Sample.of(counts, x, y, constant), spec, num_draws)  # which compiles for all
-        both = list(pool.map(lambda sample: _measured(key, sample, spec, num_draws), [*samples, *of_us]))
-    measured = []
+        of_inputs = _interval(key, of_x, spec, num_draws)  # which compiles for all
+        others = pool.map(lambda sample: _interval(key, sample, spec, num_draws), (*samples, *of_us))
+        measured = zip((of_x, *samples, *of_us), amounts.result(), (of_inputs, *others), strict=True)
+        about_x, *both = (_measured(*each, spec) for each in measured)
+    informations = "I(X;Y)", *(f"I(X;Y|{u})" for u in spec.encoders), *(f"I({u};Y)" for u in spec.encoders)
+    encoders = []
     for name, u, sample, given_u, of_u, p_value in zip(
         spec.encoders, us, samples, both[: len(us)], both[len(us) :], p_values, strict=True
     ):
-        measured.append(
+        encoders.append(
             EncoderMeasurement(
                 column=name,
                 symbols=alphabet_size(u),
@@ -363,10 +376,10 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
                 low=given_u.low,
                 high=given_u.high,
                 statistic=given_u.amounts.statistic,
-                degrees_of_freedom=round(given_u.amounts.freedom),
+                degrees_of_freedom=sample.freedom,
                 p_value=given_u.amounts.p_value,
                 permutation_p_value=p_value.result(),
-                smallest_expected_count=given_u.amounts.smallest_expected_count,
+                smallest_expected_count=sample.smallest_expected_count,
                 small_share=sample.small_share(_SMALL_COUNT),
                 method=_method(sample, spec),
             )
@@ -376,12 +389,13 @@ def measure(key: Key[Array, ""], columns: Mapping[str, Int[ArrayLike, "n"] | _Co
         rows=rows,
         target_symbols=num_y,
         input_symbols=num_x,
-        entropy_y=of_x.amounts.entropy_y,
-        entropy_x=of_x.amounts.entropy_x,
-        information=of_x.amounts.information,
-        information_low=of_x.low,
-        information_high=of_x.high,
-        encoders=tuple(measured),
+        entropy_y=about_x.amounts.entropy_y,
+        entropy_x=about_x.amounts.entropy_x,
+        information=about_x.amounts.information,
+        information_low=about_x.low,
+        information_high=about_x.high,
+        encoders=tuple(encoders),
+        low_intervals=tuple(name for name, each in zip(informations, (about_x, *both), strict=True) if each.may_be_low),
     )
 
 
@@ -400,12 +414,21 @@ def _refuse_keys(columns: Mapping[str, np.ndarray], spec: MeasureSpec, rows: int
     )
 
 
+class _Ends(NamedTuple):
+    """An interval of one information."""
+
+    estimate: float
+    low: float
+    high: float
+
+
 class _Measured(NamedTuple):
     """Estimates of one information, and its interval."""
 
     amounts: "_Amounts"
     low: float
     high: float
+    may_be_low: bool
 
 
 def _method(sample: Sample, spec: MeasureSpec) -> Method:
@@ -414,28 +437,49 @@ def _method(sample: Sample, spec: MeasureSpec) -> Method:
     return "miller_madow" if spec.method == "inversion" and is_wide else spec.method
 
 
-def _measured(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> _Measured:
-    """The information I(X;Y|U) of a sample of the three."""
-    unit = 1 / math.log(spec.base or math.e)
+def _measured(sample: Sample, amounts: "_Amounts", interval: _Ends, spec: MeasureSpec) -> _Measured:
+    """Amounts with an interval; by inversion, its estimate is that of the information."""
+    may_be_low = False
+    if _method(sample, spec) == "inversion":
+        assumed = sample.assumed_share(interval.estimate / _unit(spec)) * interval.estimate
+        may_be_low = assumed > _ASSUMED * (interval.high - interval.estimate)
+        changed = {
+            each: getattr(amounts, each)._replace(corrected=interval.estimate) for each in ("information", "loss")
+        }
+        amounts = amounts._replace(**changed)
+    return _Measured(amounts, interval.low, interval.high, may_be_low)
+
+
+def _amounts_of(sample: Sample, spec: MeasureSpec) -> "_Amounts":
     method = _method(sample, spec)
-    of_amounts = "miller_madow" if method == "inversion" else method
+    method = "miller_madow" if method == "inversion" else method
     with jax.enable_x64(True):
         cells = sample.partition.cells_of(sample.counts)
-        amounts: _Amounts = jax.tree.map(float, jax.device_get(_amounts(cells, sample.sizes, unit, method=of_amounts)))
+        found = _amounts(cells, sample.sizes, _unit(spec), sample.freedom, method=method)
+        return jax.tree.map(float, jax.device_get(found))
+
+
+def _interval(key: Array, sample: Sample, spec: MeasureSpec, num_draws: int) -> _Ends:
+    """The interval of I(X;Y|U) of a sample of the three, in the unit of the spec."""
+    method = _method(sample, spec)
     if method == "inversion":
-        interval = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
-        estimate, low, high = (unit * float(end) for end in interval)
-        changed = {each: getattr(amounts, each)._replace(corrected=estimate) for each in ("information", "loss")}
-        return _Measured(amounts._replace(**changed), low, high)
+        ends = jax.device_get(_inverted(key, *sample.table(), spec.confidence, num_draws=num_draws))
+        return _Ends(*(_unit(spec) * float(end) for end in ends))
     if method == "jackknife":
         with jax.enable_x64(True):
-            estimate, error = (unit * float(each) for each in jax.device_get(_jackknife(cells)))
+            estimate, error = jax.device_get(_jackknife(sample.partition.cells_of(sample.counts)))
         width = statistics.NormalDist().inv_cdf((1 + spec.confidence) / 2) * error
-        return _Measured(amounts, estimate - width, estimate + width)
+        return _Ends(*(_unit(spec) * float(end) for end in (estimate, estimate - width, estimate + width)))
     (losses,) = resampled_losses(generator(key), sample.counts, [sample.partition], spec.num_resamples)
+    observed = _unit(spec) * sample.partition.loss(sample.counts)
     with jax.enable_x64(True):
-        low, high = jax.device_get(_limits(amounts.loss.plug_in, unit * losses, spec.confidence))
-    return _Measured(amounts, float(low), float(high))
+        low, high = jax.device_get(_limits(observed, _unit(spec) * losses, spec.confidence))
+    return _Ends(observed, float(low), float(high))
+
+
+def _unit(spec: MeasureSpec) -> float:
+    """One nat in the unit of the spec."""
+    return 1 / math.log(spec.base or math.e)
 
 
 def _permuted(key: Array, sample: Sample, spec: MeasureSpec) -> float:
@@ -452,9 +496,7 @@ class _Amounts(NamedTuple):
     information: Estimate
     loss: Estimate
     statistic: float
-    freedom: float
     p_value: float
-    smallest_expected_count: float
 
 
 _limits = jax.jit(bootstrap_limits)
@@ -463,13 +505,14 @@ _inverted = jax.jit(invert, static_argnames="num_draws")
 
 
 @jax.jit(static_argnames="method")
-def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, *, method: str) -> _Amounts:
+def _amounts(cells: Cells, sizes: tuple[Array, Array, Array], unit: Array, freedom: Array, *, method: str) -> _Amounts:
     """One program for all partitions of a sample."""
 
     def both(estimate: Callable[..., Any], *arguments: Array | Cells | Sequence[Array]) -> Estimate:
         return Estimate(*(unit * estimate(*arguments, each) for each in ("plug_in", method)))
 
-    of_test: Any = (*_cells.likelihood_ratio(cells), _cells.smallest_expected_count(cells))
+    statistic = 2 * _cells.plug_in_information(cells)
+    of_test: Any = (statistic, _cells.chi2_p_value(statistic, freedom))
     return _Amounts(
         both(_estimates.entropy_of_margin, cells.counts, cells.rows, sizes[0]),
         both(_estimates.entropy_of_margin, cells.counts, cells.columns, sizes[1]),

@@ -289,9 +289,10 @@ def _of_block(problems: list[Problem] | CheckedSamples, block: Block) -> list[Pr
 
 
 def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray | None:
-    """The least loss of as many codes as each network has: proved for two classes, else the best found by KL-means.
+    """The least loss of as many codes as each network has, over (problem, network).
 
-    Over (problem, network); NaN for a network without codes, and None if there is no other.
+    Proved for two classes or at most ten different rows p(y|u), else the best found by KL-means. NaN for a network
+    without codes, and None if there is no other.
     """
     least = np.full((len(problems), len(spec.network_names)), np.nan)
     for i, (joint, codes, features) in enumerate(problems):
@@ -300,7 +301,8 @@ def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray
             num_codes = None if spec.networks is None else check_network(network, features, num_classes)
             if num_codes is not None:
                 joint_uy = pushforward(joint, codes, num_codes=len(features))
-                least[i, j] = quantizers_up_to(jax.random.key(0), joint_uy, num_codes=num_codes).loss[-1]
+                found = quantizers_up_to(jax.random.key(0), joint_uy, num_codes=num_codes, num_restarts=64)
+                least[i, j] = found.loss[-1]
     return None if np.isnan(least).all() else least
 
 
