@@ -86,7 +86,7 @@ def loss_interval(
     (256, 4, 16)         3190            3.1   95 to 100 %     0 to 18 %        0.05 to 0.27
     ==================  =====  =============  ============  ============  ==================
 
-    The one case below 90 % is a loss of 0.1 with p(x) ∝ 1/x at (256, 4, 16) and 1000 samples: of 2000 other intervals
+    The one case below 90 % is a loss of 0.1 with p(x) ∝ 1/x at (256, 4, 16) and 1000 samples: of 1500 other intervals
     91 % cover. Intervals are too low
 
     - if many samples are of pairs (x, u) that occur once, what these lose is assumed from the others, and the interval
