@@ -13,7 +13,7 @@ import numpy as np
 
 from isjax._typing import Array, Key
 from isjax.sources import Problem
-from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
+from isjax.sweeps import ScoredRisk, SweepResult, SweepSpec, compile_sweep, problem_groups
 
 __all__ = [
     "MOST_STEPS",
@@ -71,7 +71,7 @@ class Part(NamedTuple):
     """What training a block gave."""
 
     arrays: dict[str, np.ndarray]
-    """The fields of its ``SweepResult``."""
+    """The fields of its ``SweepResult``; those of its ``scores`` as ``"brier/decoder_error"``."""
     seconds: dict[str, float]
     """Seconds spent compiling and running."""
 
@@ -157,7 +157,18 @@ def assemble(
             array[np.ix_(*positions[:num_axes])] = arrays[name]
         return array
 
-    return SweepResult(**{name: whole(name) for name in SweepResult._fields})  # pyright: ignore[reportArgumentType]
+    fields: dict[str, Any] = {name: whole(name) for name in SweepResult._fields if name != "scores"}
+    scores = {rule: ScoredRisk(*(whole(f"{rule}/{name}") for name in ScoredRisk._fields)) for rule in spec.scores}
+    return SweepResult(**fields, scores=scores)
+
+
+def _arrays(result: SweepResult) -> dict[str, Any]:
+    """What ``assemble`` takes of a block."""
+    fields = result._replace(scores=None)._asdict()
+    del fields["scores"]
+    for rule, risk in (result.scores or {}).items():
+        fields |= {f"{rule}/{name}": array for name, array in risk._asdict().items()}
+    return fields
 
 
 class PlainKey(NamedTuple):
@@ -232,7 +243,7 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
             # block_until_ready would delay Ctrl-C
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return Part(jax.device_get(result)._asdict(), seconds)
+        return Part(_arrays(jax.device_get(result)), seconds)
 
 
 def settings() -> dict[str, Any]:
