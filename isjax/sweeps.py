@@ -234,8 +234,8 @@ class SweepSpec(TrainingOptions):
     @property
     def scores(self) -> dict[str, ScoringRule]:
         """The scoring rules beside the logarithmic one, by their names."""
-        named = {name: RULES.get(name, rule) for name, rule in zip(self.rule_names, self.rules, strict=True)}
-        return {name: rule for name, rule in named.items() if name != log_score.name}
+        rules = (RULES[rule] if isinstance(rule, str) else rule for rule in self.rules)
+        return {rule.name: rule for rule in rules if rule.name != log_score.name}
 
     def with_one_network(self, i: int) -> "SweepSpec":
         """The grid of the network at a position alone."""
@@ -595,8 +595,12 @@ def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> 
     return SweepResult(
         conditional_entropy=conditional_entropy(problems.joint),
         encoder_bias=loss,
+        decoder_error=members.decoder_error,
+        train_loss=members.train_loss,
+        steps=members.steps,
         uniform_risk=jnp.full_like(loss, math.log(problems.joint.shape[-1])),
-        **members._asdict() | {"scores": scores},
+        code_loss=members.code_loss,
+        scores=scores,
     )
 
 

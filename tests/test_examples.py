@@ -93,6 +93,26 @@ def test_a_function_of_a_sufficient_code_and_independent_noise_has_the_distribut
     assert found["far"]["biased U"][1] > 5 * found["far"]["samples of p itself"][1]
 
 
+def test_the_risk_of_a_decoder_that_cannot_represent_p_rises_more_often_only_because_it_has_less_to_learn(
+    figure, capsys
+):
+    """It does where p(y | u) is uniform, and nothing is to be learned; with exact gradients a linear one never does."""
+    sizes = {"decoders": ("linear", "2"), "rates": (0.1,), "num_steps": 200, "num_seeds": 6, "fit_steps": 500}
+    found = load("instability").main(figure, **sizes)
+    errors, rises, spread = (found[name] for name in ("approximation error", "rises", "spread"))
+    assert errors["linear"] > errors["2"] > 0.5
+    for name in errors:
+        information, of_null = found["information"][name]
+        assert of_null == pytest.approx(information, rel=1e-3)
+        exact, sampled = np.moveaxis(rises[name][:, :, 0].mean(-1), 1, 0)  # p(y | u), representable, δ = 0
+        assert exact.max() < 0.05
+        assert sampled[0] > sampled[1] + 0.1
+        assert sampled[2] > sampled[1] + 0.1
+        assert (spread[name][2, :, 0] < 2e-3).all()
+    assert (rises["linear"][:, 0] == 0).all()
+    assert f"decoder linear: approximation error {errors['linear']:.4f} nats" in capsys.readouterr().out
+
+
 def test_the_losses_of_sign_layers_add_up_and_real_activations_lose_nothing_without_bins(figure):
     """The excess risk is never below the loss of the last layer; the inputs themselves lose nothing at any time."""
     sizes = {"num_inputs": 5, "widths": (4, 3), "num_probes": 8, "steps_per_probe": 30, "bin_widths": (0.5,)}

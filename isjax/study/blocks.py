@@ -157,9 +157,12 @@ def assemble(
             array[np.ix_(*positions[:num_axes])] = arrays[name]
         return array
 
+    def risk(rule: str) -> ScoredRisk:
+        parts: dict[str, Any] = {name: whole(f"{rule}/{name}") for name in ScoredRisk._fields}
+        return ScoredRisk(**parts)
+
     fields: dict[str, Any] = {name: whole(name) for name in SweepResult._fields if name != "scores"}
-    scores = {rule: ScoredRisk(*(whole(f"{rule}/{name}") for name in ScoredRisk._fields)) for rule in spec.scores}
-    return SweepResult(**fields, scores=scores)
+    return SweepResult(**fields, scores={rule: risk(rule) for rule in spec.scores})
 
 
 def _arrays(result: SweepResult) -> dict[str, Any]:
