@@ -194,7 +194,7 @@ def draw(path, found, widths):
                 row[2].errorbar(at, mean, spread, fmt="o", color=("#000000", "#E69F00")[index], capsize=2, label=kind)
             row[2].axhline(0, color="0.4", linewidth=0.8)
             row[2].set_xticks(range(1, len(widths) + 1))
-            row[2].set(title=f"{units}, compression (bits, ± sd)")
+            row[2].set(title=f"{units}, compression", ylabel="bits, mean ± sd over seeds")
         for axis, label in zip(axes[1], ("I(X;T), bits", "I(X;T), bits", "layer"), strict=True):
             axis.set_xlabel(label)
         axes[0, 2].legend()
