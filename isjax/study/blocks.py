@@ -157,21 +157,21 @@ def assemble(
             array[np.ix_(*positions[:num_axes])] = arrays[name]
         return array
 
-    def risk(rule: str) -> ScoredRisk:
-        parts: dict[str, Any] = {name: whole(f"{rule}/{name}") for name in ScoredRisk._fields}
-        return ScoredRisk(**parts)
-
-    fields: dict[str, Any] = {name: whole(name) for name in SweepResult._fields if name != "scores"}
-    return SweepResult(**fields, scores={rule: risk(rule) for rule in spec.scores})
+    return _result({name: whole(name) for name in parts[0][1]}, spec)
 
 
 def _arrays(result: SweepResult) -> dict[str, Any]:
-    """What ``assemble`` takes of a block."""
-    fields = result._replace(scores=None)._asdict()
-    del fields["scores"]
-    for rule, risk in (result.scores or {}).items():
-        fields |= {f"{rule}/{name}": array for name, array in risk._asdict().items()}
-    return fields
+    """The arrays of a result by name, without a mapping within: ``"brier/decoder_error"`` is one of its scores."""
+    fields = result._asdict()
+    scores = fields.pop("scores") or {}
+    return fields | {f"{rule}/{name}": array for rule, risk in scores.items() for name, array in risk._asdict().items()}
+
+
+def _result(arrays: Mapping[str, Any], spec: SweepSpec) -> SweepResult:
+    """The result of these arrays."""
+    fields = {name: arrays[name] for name in SweepResult._fields if name != "scores"}
+    scores = {rule: ScoredRisk(*(arrays[f"{rule}/{name}"] for name in ScoredRisk._fields)) for rule in spec.scores}
+    return SweepResult(**fields, scores=scores)
 
 
 class PlainKey(NamedTuple):

@@ -28,7 +28,7 @@ def print_study(study: xr.Dataset, console: Console) -> None:
     console.print("Excess risk over H(Y|X) in nats after the last step, by data length n,")
     console.print(f"mean over {study.sizes['seed']} seeds; n* is the length that reaches {_TARGET} nats.")
     if "rule" in study.dims:
-        console.print("Accuracy and other risks are those then; best and least are of the best decoder of U.")
+        console.print("Accuracies and other risks likewise; best, least: of the best decoder of U.")
     if diverged := results.describe_diverged(study):
         console.print(textwrap.fill(diverged, 80), style="bold", highlight=False)
     for source, encoders in results.positions_by_source(study).items():
