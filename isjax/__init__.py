@@ -102,6 +102,7 @@ from isjax.sufficiency import is_sufficient as is_sufficient
 from isjax.sufficiency import layerwise_loss as layerwise_loss
 from isjax.sufficiency import mutual_information_loss as mutual_information_loss
 from isjax.sufficiency import risk_decomposition as risk_decomposition
+from isjax.sweeps import ScoredRisk as ScoredRisk
 from isjax.sweeps import SweepResult as SweepResult
 from isjax.sweeps import SweepSpec as SweepSpec
 from isjax.sweeps import configure_cpu as configure_cpu

@@ -114,8 +114,10 @@ def describe(value: object) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return _shape_of(value)
     fields: dict[str, Any] = getattr(value, "_asdict", lambda: value if isinstance(value, dict) else {})()
-    if fields and all(np.ndim(part) == 0 for part in fields.values()):
+    if fields and all(not isinstance(part, tuple) and np.ndim(part) == 0 for part in fields.values()):
         return ", ".join(f"{name} {describe(part)}" for name, part in fields.items())
+    if isinstance(value, dict) and fields:
+        return "{" + ", ".join(f"{name!r}: …" for name in value) + "}"
     if fields:
         return f"{type(value).__name__}(…)"
     if isinstance(value, list | tuple) and value and (len(value) > _SHOWN or dataclasses.is_dataclass(value[0])):

@@ -344,6 +344,10 @@ def as_samples(
             raise TypeError("targets are being traced: give num_classes")
         num_classes = int(np.asarray(targets).max()) + 1
     _check_lengths(spec, targets.size, num_folds)
+    if spec.scores:
+        raise ValueError(
+            f"rules of samples are the logarithmic one and the accuracy, got {', '.join(spec.scores)}: leave rules out"
+        )
     return CheckedSamples(tuple(samples), features, targets, num_classes, num_folds)
 
 

@@ -23,6 +23,7 @@ from isjax._numerics import BrierScore, LogScore, Score, SphericalScore, Squared
 from isjax._typing import Array, ArrayLike, Encoder, Float, Int, Joint
 
 __all__ = [
+    "RULES",
     "ScoringRule",
     "brier_score",
     "log_score",
@@ -140,6 +141,10 @@ spherical_score = ScoringRule(SphericalScore())
 zero_one_score = ScoringRule(ZeroOneScore())
 """The zero-one rule, S(q, y) = 1{y ≠ argmax q}: its risk is the error rate of the most probable guess, its loss what
 the encoder adds to that of the best classifier. Of several most probable symbols the first is guessed."""
+
+
+RULES = {rule.name: rule for rule in (log_score, brier_score, spherical_score, zero_one_score)}
+"""The rules that need no values, by their names."""
 
 
 def squared_error(values: Float[ArrayLike, "y"] | Int[ArrayLike, "y"] | Sequence[float]) -> ScoringRule:

@@ -8,6 +8,7 @@ after another, and the members of a chunk at once, so that memory does not grow 
 """
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +23,20 @@ import optax
 from flax.core import FrozenDict
 from jax.sharding import Mesh, PartitionSpec
 
-from isjax import _checks
+from isjax import _checks, _numerics
 from isjax._display import displayed, displayed_as_call
 from isjax._typing import Array, Bool, Float, Int, Key, Real
+from isjax.distributions import pushforward
 from isjax.entropies import conditional_entropy
 from isjax.networks import MLP, Network, as_network, check_network
+from isjax.scoring import RULES, ScoringRule, log_score, scored_loss
 from isjax.sources import Problem
-from isjax.sufficiency import mutual_information_loss
-from isjax.training import Optimizer, TrainConfig, TrainingOptions, as_optimizer, converted, train
+from isjax.sufficiency import mutual_information_loss, risk_decomposition
+from isjax.training import Optimizer, Trace, TrainConfig, TrainingOptions, as_optimizer, converted, train
 
 __all__ = [
     "AXES",
+    "ScoredRisk",
     "SweepResult",
     "SweepSpec",
     "all_devices",
@@ -102,6 +106,25 @@ def _as_learning_rates(rates: Any) -> tuple[float, ...]:  # noqa: ANN401
     return tuple(float(rate) for rate in values)
 
 
+def _as_rules(rules: Any) -> tuple[str | ScoringRule, ...]:  # noqa: ANN401
+    """Names, and the rules that have values of their own."""
+    such_as = "('log', 'brier', 'zero_one')"
+    given = _checks.as_sequence(rules, "rules", such_as=such_as)
+    if wrong := [rule for rule in given if not isinstance(rule, ScoringRule) and str(rule) not in RULES]:
+        raise (ValueError if isinstance(wrong[0], str) else TypeError)(
+            f"rules must hold names of scoring rules, {', '.join(RULES)}, or an isjax.ScoringRule, got {wrong[0]!r}"
+        )
+    made = [rule.name if isinstance(rule, ScoringRule) and rule.name in RULES else rule for rule in given]
+    names = _names(made)
+    if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"rules must hold each rule once, such as {such_as}, got {repeated[0]} twice")
+    return tuple(made)
+
+
+def _names(rules: Sequence[str | ScoringRule]) -> tuple[str, ...]:
+    return tuple(rule if isinstance(rule, str) else rule.name for rule in rules)
+
+
 @displayed_as_call
 @jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,6 +151,8 @@ class SweepSpec(TrainingOptions):
       schedule: The learning rate decays to zero on a linear or cosine schedule, or stays constant.
       optimizer: The optimiser, a function of the learning rate that gives an optax transformation; or one for each
         network, by its name.
+      rules: Scoring rules under which the risk is split: log, the cross-entropy, which is always there; brier,
+        spherical, or zero_one, the error rate; from Python also isjax.squared_error(values). They change no training.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
       chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
         time and memory, and the results only by rounding.
@@ -151,6 +176,7 @@ class SweepSpec(TrainingOptions):
     batch_sizes: Sequence[int] = converted((32,), _as_batch_sizes)
     learning_rates: Sequence[Real] = converted((0.1,), _as_learning_rates)
     optimizer: Optimizer | Mapping[str, Optimizer] = converted(optax.sgd, _as_optimizers)
+    rules: Sequence[str | ScoringRule] = converted(("log",), _as_rules)
     num_seeds: int = 4
     max_length: int | None = None
     chunk_size: int | None = None
@@ -203,6 +229,17 @@ class SweepSpec(TrainingOptions):
     def optimizer_of(self, name: str) -> Optimizer:
         """The optimiser of a network."""
         return self.optimizer[name] if isinstance(self.optimizer, Mapping) else self.optimizer
+
+    @property
+    def rule_names(self) -> tuple[str, ...]:
+        """The name of each scoring rule."""
+        return _names(self.rules)
+
+    @property
+    def scores(self) -> dict[str, ScoringRule]:
+        """The scoring rules beside the logarithmic one, by their names."""
+        rules = (RULES[rule] if isinstance(rule, str) else rule for rule in self.rules)
+        return {rule.name: rule for rule in rules if rule.name != log_score.name}
 
     def with_one_network(self, i: int) -> "SweepSpec":
         """The grid of the network at a position alone."""
@@ -279,9 +316,33 @@ _Values = Array | np.ndarray
 """Results on the device, or those of a study, which are on the host."""
 
 
-@displayed("last_excess_risk", "best_excess_risk", "diverged")
+@displayed("risk", "excess_risk")
+class ScoredRisk(NamedTuple):
+    """The risk of every member under one scoring rule, decomposed exactly; in nats for the logarithmic rule."""
+
+    conditional_entropy: Float[Array, "problem"]
+    """The mean of G(p(y|x)): the risk of the best predictor from X."""
+    encoder_bias: Float[Array, "problem"]
+    """The mean of D(p(y|x), p(y|u)): the least excess risk of any decoder of U."""
+    code_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    """The mean of D(p(y|u), p(y|v)): what the code V of an encoder-decoder adds; zero for other networks."""
+    decoder_error: Float[Array, "problem network batch_size learning_rate length seed evaluation"]
+    """The mean of D(p(y|u), q(y|u)), or of D(p(y|v), q(y|v)): what the network has not learned."""
+
+    @property
+    def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
+        """The risk E[S(q, Y)]."""
+        return _along_problems(self.conditional_entropy) + self.excess_risk
+
+    @property
+    def excess_risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
+        """The risk minus that of the best predictor from X."""
+        return _along_problems(self.encoder_bias) + self.code_loss + self.decoder_error
+
+
+@displayed("last_excess_risk", "best_excess_risk", "accuracy", "diverged")
 class SweepResult(NamedTuple):
-    """The risk of every member, in nats, decomposed exactly.
+    """The risk of every member, in nats, decomposed exactly; ``under`` gives the parts under another scoring rule.
 
     Source:
       arXiv:2405.20452, Theorem 4 for the three parts.
@@ -301,6 +362,28 @@ class SweepResult(NamedTuple):
     """log |Y|: the risk of the uniform decoder; None in a result that was not made by ``sweep``."""
     code_loss: Float[Array, "problem network batch_size learning_rate length seed evaluation"] | None = None
     """I(U;Y|V): what the code V of an encoder-decoder loses of U; zero for other networks, and if None."""
+    scores: Mapping[str, ScoredRisk] | None = None
+    """The risk under each scoring rule of the spec but the logarithmic one, by the name of the rule."""
+
+    def under(self, rule: str) -> ScoredRisk:
+        """The risk and its parts under a scoring rule of the spec, by its name; under ``"log"`` those of this result.
+
+        Raises:
+          ValueError: if the sweep did not compute this rule.
+        """
+        if rule == log_score.name:
+            lost = 0 * self.decoder_error if self.code_loss is None else self.code_loss
+            return ScoredRisk(self.conditional_entropy, self.encoder_bias, lost, self.decoder_error)
+        scores = self.scores or {}
+        if rule not in scores:
+            computed = ", ".join(map(repr, (log_score.name, *scores)))
+            raise ValueError(f"rule must be one that the sweep computed, {computed}, got {rule!r}: give it in rules")
+        return scores[rule]
+
+    @property
+    def accuracy(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
+        """The probability that the most probable class of the network is Y: one minus the zero-one risk."""
+        return 1 - self.under("zero_one").risk
 
     @property
     def risk(self) -> Float[_Values, "problem network batch_size learning_rate length seed evaluation"]:
@@ -379,7 +462,7 @@ def sweep(
 
     Returns:
       A ``SweepResult``: H(Y|X) and the encoder bias of shape ``[problem]``, the rest of shape ``[problem, network,
-      batch_size, learning_rate, length, seed, evaluation]``.
+      batch_size, learning_rate, length, seed, evaluation]``; the same under each other scoring rule of the spec.
 
     Raises:
       TypeError: if ``problems`` is not a sequence of ``Problem``.
@@ -401,7 +484,9 @@ def sweep(
     """
     _checks.check_key(key)
     check_spec(spec)
-    return _sweep(key, _as_problems(problems), spec, mesh=all_devices() if mesh is None else mesh)
+    problems = _as_problems(problems)
+    _check_rules(spec, problems)
+    return _sweep(key, problems, spec, mesh=all_devices() if mesh is None else mesh)
 
 
 def compile_sweep(
@@ -437,7 +522,9 @@ def compile_sweep(
     """
     _checks.check_key(key)
     check_spec(spec)
-    arguments = key, _as_problems(problems), spec
+    problems = _as_problems(problems)
+    _check_rules(spec, problems)
+    arguments = key, problems, spec
     program = _sweep.lower(*arguments, mesh=all_devices() if mesh is None else mesh).compile()
     return partial(program, *arguments)
 
@@ -485,6 +572,13 @@ def _as_problems(problems: Sequence[Problem]) -> list[Problem]:
     return [Problem(*_checks.as_problem_arrays(*problem)) for problem in problems]
 
 
+def _check_rules(spec: SweepSpec, problems: Sequence[Problem]) -> None:
+    """Refuses a rule that has not a value for each class."""
+    for i, (rule, problem) in enumerate(itertools.product(spec.scores.values(), problems)):
+        num_classes = problem.joint.shape[-1]
+        _checks.as_score(rule, num_classes, f"Y has {num_classes} symbols in problem {i % len(problems)}")
+
+
 @jax.jit(inline=True, static_argnames="mesh")
 def _sweep(key: Array, problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh) -> SweepResult:
     groups = problem_groups(problems, spec.batch_sizes)
@@ -499,12 +593,25 @@ def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> 
         _stack([_sweep_network(key, problems, spec, name, size, mesh) for size in spec.batch_sizes])
         for name in spec.network_names
     ]
-    loss = mutual_information_loss(problems.joint, problems.codes, num_codes=problems.features.shape[1])
+    members, num_codes = _stack(programs), problems.features.shape[1]
+    loss = mutual_information_loss(problems.joint, problems.codes, num_codes=num_codes)
+    scores = {
+        name: ScoredRisk(
+            _numerics.conditional_entropy(problems.joint, rule.formulas),
+            scored_loss(problems.joint, problems.codes, rule, num_codes=num_codes),
+            *members.scores[name],
+        )
+        for name, rule in spec.scores.items()
+    }
     return SweepResult(
         conditional_entropy=conditional_entropy(problems.joint),
         encoder_bias=loss,
+        decoder_error=members.decoder_error,
+        train_loss=members.train_loss,
+        steps=members.steps,
         uniform_risk=jnp.full_like(loss, math.log(problems.joint.shape[-1])),
-        **_stack(programs)._asdict(),
+        code_loss=members.code_loss,
+        scores=scores,
     )
 
 
@@ -578,6 +685,8 @@ class _Members(NamedTuple):
     decoder_error: Array
     train_loss: Array
     steps: Array
+    scores: dict[str, tuple[Array, Array]]
+    """Code loss and decoder error under each scoring rule but the logarithmic one."""
 
 
 def _sweep_network(key: Array, problems: Problem, spec: SweepSpec, name: str, batch_size: int, mesh: Mesh) -> _Members:
@@ -614,15 +723,17 @@ def _sweep_program(
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
     def train_member(problem: Array, rate: Array, length: Array, seed: Array) -> _Members:
+        seen = jax.tree.map(lambda a: a[problem], problems)
         trace = train(
             jax.random.fold_in(key, seed),
-            jax.tree.map(lambda a: a[problem], problems),
+            seen,
             math.inf if is_infinite else values[length],
             rates[rate],
             network=network,
             config=config,
         )
-        return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps)
+        scores = _scores(seen, trace, spec)
+        return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps, scores)
 
     return map_members(train_member, grid, chunk_size=size, mesh=mesh)
 
@@ -673,6 +784,16 @@ def map_members(
         return of_chunks.reshape(num_slots * size, *shape)[position]
 
     return jax.tree.map(in_grid, distributed(chunks))
+
+
+def _scores(problem: Problem, trace: Trace, spec: SweepSpec) -> dict[str, tuple[Array, Array]]:
+    """Code loss and decoder error of one member at its evaluations, under each rule but the logarithmic one."""
+    joint_uy = pushforward(problem.joint, problem.codes, num_codes=problem.features.shape[0])
+    split = {
+        name: risk_decomposition(joint_uy, trace.log_decoder, trace.code, rule=rule)
+        for name, rule in spec.scores.items()
+    }
+    return {name: (parts.encoder_bias, parts.decoder_error) for name, parts in split.items()}
 
 
 def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
@@ -769,7 +890,7 @@ def _bytes_of_member(network: nn.Module, problems: Problem, spec: SweepSpec, opt
     numbers = (
         spec.longest * (num_classes + 8)
         + rows * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
-        + 3 * spec.num_evals * num_codes * num_classes
+        + (3 + len(spec.scores)) * spec.num_evals * num_codes * num_classes
         + 4 * num_numbers(network, problems.features[0], optimizer)
     )
     return numbers * problems.features.dtype.itemsize

@@ -43,6 +43,9 @@ SHOWN = {
     "SweepSpec": lambda: SPEC,
     "TrainConfig": lambda: isjax.TrainConfig(num_steps=20),
     "SweepResult": lambda: isjax.sweep(KEY, [SOURCE.problem("biased")], SPEC),
+    "ScoredRisk": lambda: isjax.sweep(
+        KEY, [SOURCE.problem("biased")], isjax.SweepSpec(hidden=((4,),), rules=("brier",), lengths=(8,), num_steps=16)
+    ).under("brier"),
     "Trace": lambda: isjax.train(
         KEY, SOURCE.problem("biased"), 8, 0.1, network=isjax.MLP((4,), 2), config=isjax.TrainConfig(num_steps=16)
     ),

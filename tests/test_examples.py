@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -93,6 +94,26 @@ def test_a_function_of_a_sufficient_code_and_independent_noise_has_the_distribut
     assert found["far"]["biased U"][1] > 5 * found["far"]["samples of p itself"][1]
 
 
+def test_the_risk_of_a_decoder_that_cannot_represent_p_rises_more_often_only_because_it_has_less_to_learn(
+    figure, capsys
+):
+    """It does where p(y | u) is uniform, and nothing is to be learned; with exact gradients a linear one never does."""
+    sizes = {"decoders": ("linear", "2"), "rates": (0.1,), "num_steps": 200, "num_seeds": 6, "fit_steps": 500}
+    found = load("instability").main(figure, **sizes)
+    errors, rises, spread = (found[name] for name in ("approximation error", "rises", "spread"))
+    assert errors["linear"] > errors["2"] > 0.5
+    for name in errors:
+        information, of_null = found["information"][name]
+        assert of_null == pytest.approx(information, rel=1e-3)
+        exact, sampled = np.moveaxis(rises[name][:, :, 0].mean(-1), 1, 0)  # p(y | u), representable, δ = 0
+        assert exact.max() < 0.05
+        assert sampled[0] > sampled[1] + 0.1
+        assert sampled[2] > sampled[1] + 0.1
+        assert (spread[name][2, :, 0] < 2e-3).all()
+    assert (rises["linear"][:, 0] == 0).all()
+    assert f"decoder linear: approximation error {errors['linear']:.4f} nats" in capsys.readouterr().out
+
+
 def test_the_losses_of_sign_layers_add_up_and_real_activations_lose_nothing_without_bins(figure):
     """The excess risk is never below the loss of the last layer; the inputs themselves lose nothing at any time."""
     sizes = {"num_inputs": 5, "widths": (4, 3), "num_probes": 8, "steps_per_probe": 30, "bin_widths": (0.5,)}
@@ -111,7 +132,8 @@ def test_the_losses_of_sign_layers_add_up_and_real_activations_lose_nothing_with
 def test_exact_coordinates_bound_those_of_bins_and_the_inputs_do_not_move_in_the_information_plane(figure, capsys):
     """I(T;Y) is at most I(X;Y), I(X;T) at most H(X), and bins lose more; of an independent Y nothing is known."""
     sizes = {"num_inputs": 6, "widths": (5, 2), "num_seeds": 2, "num_steps": 200, "num_probes": 3}
-    found = load("information_plane").main(figure, **sizes)
+    example = load("information_plane")
+    found = example.main(figure, **sizes)
     entropy, information = found["H(X)"], found["I(X;Y)"]
     assert entropy == pytest.approx(6)
     for units in ("tanh", "ReLU"):
@@ -121,20 +143,44 @@ def test_exact_coordinates_bound_those_of_bins_and_the_inputs_do_not_move_in_the
         assert (binned[..., :2] <= exact[..., :2] + 1e-5).all()
         assert binned[1:, ..., 0].min() < entropy - 1
         assert (exact[..., 1] <= information + 1e-5).all()
+        assert (example.compression(found[units])[0] < 1e-5).all()
         assert found[f"{units}, excess risk"][:, -1].mean() < found[f"{units}, excess risk"][:, 0].mean()
+    exact, binned = np.moveaxis(example.compression(found["tanh"])[1:], -1, 0)
+    assert exact.mean() < 0.3 * binned.mean()
     assert found["null, largest"] < 1e-9 < 0.1 < information
     assert f"I(X;Y) = {information:.3f} bits" in capsys.readouterr().out
 
 
-def test_the_empirical_loss_is_in_the_cross_entropy_and_an_oracle_lowers_the_encoder_bias(figure):
-    """H(Y|X) + I(X;Y|U) + the decoder's error of the data is their cross-entropy; at δ = 0 there is no bias."""
+@pytest.mark.fast
+def test_rows_share_a_code_just_when_they_are_equal():
+    rows = np.random.default_rng(0).integers(-2, 3, (500, 3))
+    codes = np.asarray(load("information_plane").codes_of_rows(jnp.asarray(rows)))
+    np.testing.assert_array_equal(codes[:, None] == codes, (rows[:, None] == rows).all(-1))
+    assert codes.max() + 1 == len(np.unique(rows, axis=0))
+
+
+def test_the_empirical_loss_is_in_the_cross_entropy_and_an_oracle_lowers_the_encoder_bias(figure, capsys):
+    """H(Y|X) + I(X;Y|U) + the decoder's error of the data is their cross-entropy, in any depth; at δ = 0 no bias."""
     sizes = {"lengths": (16, 64), "num_inputs": 4, "num_seeds": 4, "num_steps": 60}
-    found = load("layerwise_regularisation").main(figure, **sizes)
-    for _, _, *parts, cross_entropy in found.values():
+    example = load("layerwise_regularisation")
+    found = example.main(figure, **sizes)
+    assert len(found) == 6
+    for name, (bias, _, *parts, cross_entropy) in found.items():
         np.testing.assert_allclose(sum(parts), cross_entropy, rtol=1e-4)
-    bias = found["δ = 0.8"][0].mean(-1)
-    assert np.all(bias[:, 2] < bias[:, 0])
-    assert np.all(np.abs(found["null: δ = 0"][0]) < 1e-6)
+        if name.startswith("null"):
+            assert np.all(np.abs(bias) < 1e-6)
+            assert np.all(np.abs(example.excess_minus_plain(found[name])[:, -1]) < 1e-6)  # nothing to leak
+        else:
+            assert np.all(bias.mean(-1)[:, -1] < bias.mean(-1)[:, 0])
+    assert "null, oracle: 0 of 2 differences below zero" in capsys.readouterr().out
+
+
+def test_differences_below_zero_are_counted_with_and_without_correction():
+    """One clear difference of three, one that the correction does not keep, one above zero."""
+    noise = np.random.default_rng(0).normal(size=16)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    differences = np.stack([noise - 3, noise - 0.58, noise + 3])  # t = -12, -2.3 and 12
+    assert load("layerwise_regularisation").num_below(differences) == (2, 1, 3)
 
 
 def test_no_learned_encoder_loses_less_than_the_optimal_quantizer(figure, capsys):

@@ -59,7 +59,7 @@ def test_bias_and_entropy_are_those_of_the_problem_and_no_part_is_negative(probl
     np.testing.assert_allclose(result.encoder_bias, loss, atol=1e-6)
     entropy = [isjax.conditional_entropy(problem.joint) for problem in problems]
     np.testing.assert_allclose(result.conditional_entropy, entropy, rtol=1e-5)
-    assert all((np.asarray(part) >= 0).all() for part in result)
+    assert all((np.asarray(part) >= 0).all() for part in jax.tree.leaves(result))
     assert np.isfinite(result.risk).all()
 
 
@@ -289,7 +289,7 @@ def test_runs_that_diverge_are_told_from_those_that_overfit(wild):
 
 def test_the_last_risk_is_that_of_the_last_step_at_the_best_rate_and_leaves_out_what_diverged(wild):
     np.testing.assert_allclose(wild.last_excess_risk, wild.excess_risk[:, :, :, 0, ..., -1], rtol=1e-6)
-    only_wild = isjax.SweepResult(*(part[:, :, :, 1:] if part.ndim > 1 else part for part in wild))
+    only_wild = jax.tree.map(lambda part: part[:, :, :, 1:] if part.ndim > 1 else part, wild)
     kept = ~only_wild.diverged[:, :, :, 0]
     np.testing.assert_array_equal(np.isfinite(only_wild.last_excess_risk), kept)
     assert (wild.best_excess_risk <= wild.last_excess_risk + 1e-6).all()

@@ -26,6 +26,7 @@ from isjax.cli.data import Bottleneck, Measure, Rank
 from isjax.cli.networks import OPTIMIZERS, as_networks
 from isjax.cli.study import DEFAULT_SPEC, Plot, Show, Sweep
 from isjax.networks import Network
+from isjax.scoring import RULES, ScoringRule
 from isjax.sweeps import configure_cpu
 
 __all__ = ["Doctor", "main"]
@@ -84,7 +85,7 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
 
     @registry.primitive_rule
     def of_words(type_info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        """Networks such as ``256,256`` or ``hard:32/8``, and optimisers by their names."""
+        """Networks such as ``256,256`` or ``hard:32/8``, and scoring rules and optimisers by their names."""
         if type_info.type == Mapping[str, Network] | None:
             return tyro.constructors.PrimitiveConstructorSpec(
                 nargs="*",
@@ -92,6 +93,14 @@ def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401  (one of the comman
                 instance_from_str=as_networks,
                 is_instance=lambda instance: instance is None or isinstance(instance, Mapping),
                 str_from_instance=lambda instance: list(instance or ()),
+            )
+        if type_info.type == Sequence[str | ScoringRule]:
+            return tyro.constructors.PrimitiveConstructorSpec(
+                nargs="*",
+                metavar="{" + ",".join(RULES) + "}",
+                instance_from_str=tuple,
+                is_instance=lambda instance: isinstance(instance, tuple),
+                str_from_instance=list,
             )
         if any(get_origin(kind) is Callable for kind in get_args(type_info.type)):  # the optimiser
             return tyro.constructors.PrimitiveConstructorSpec(

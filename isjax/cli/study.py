@@ -31,7 +31,7 @@ __all__ = ["DEFAULT_SPEC", "Plot", "Show", "Study", "Sweep"]
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_SPEC = SweepSpec(num_steps=2000)
+DEFAULT_SPEC = SweepSpec(num_steps=2000, rules=("log", "zero_one"))
 """The grid of the default study."""
 
 _ENCODERS = ("identity", "sufficient", "biased")

@@ -14,7 +14,7 @@ import numpy as np
 from isjax._typing import Array, Key
 from isjax.cross_validation import Candidates, CheckedSamples, compile_candidates, sample_groups
 from isjax.sources import Problem
-from isjax.sweeps import SweepResult, SweepSpec, compile_sweep, problem_groups
+from isjax.sweeps import ScoredRisk, SweepResult, SweepSpec, compile_sweep, problem_groups
 
 __all__ = [
     "MOST_STEPS",
@@ -76,7 +76,7 @@ class Part(NamedTuple):
     """What training a block gave."""
 
     arrays: dict[str, np.ndarray]
-    """The fields of its ``SweepResult`` or ``Candidates``."""
+    """The fields of its ``SweepResult`` or ``Candidates``; those of ``scores`` as ``"brier/decoder_error"``."""
     seconds: dict[str, float]
     """Seconds spent compiling and running."""
 
@@ -176,7 +176,22 @@ def assemble(
             array[np.ix_(*positions[:num_axes])] = arrays[name]
         return array
 
-    return kind(**{name: whole(name) for name in kind._fields})  # pyright: ignore[reportArgumentType]
+    arrays = {name: whole(name) for name in parts[0][1]}
+    return _result(arrays, spec) if kind is SweepResult else kind(**arrays)  # pyright: ignore[reportReturnType]
+
+
+def _arrays(result: SweepResult | Candidates) -> dict[str, Any]:
+    """The arrays of a result by name, without a mapping within: ``"brier/decoder_error"`` is one of its scores."""
+    fields = result._asdict()
+    scores = fields.pop("scores", None) or {}
+    return fields | {f"{rule}/{name}": array for rule, risk in scores.items() for name, array in risk._asdict().items()}
+
+
+def _result(arrays: Mapping[str, Any], spec: SweepSpec) -> SweepResult:
+    """The result of these arrays."""
+    fields = {name: arrays[name] for name in SweepResult._fields if name != "scores"}
+    scores = {rule: ScoredRisk(*(arrays[f"{rule}/{name}"] for name in ScoredRisk._fields)) for rule in spec.scores}
+    return SweepResult(**fields, scores=scores)
 
 
 class PlainKey(NamedTuple):
@@ -251,7 +266,7 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
             # block_until_ready would delay Ctrl-C
             time.sleep(POLL_SECONDS)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return Part(jax.device_get(result)._asdict(), seconds)
+        return Part(_arrays(jax.device_get(result)), seconds)
 
 
 def _compiled(work: Work) -> Callable[[], Any]:

@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,36 +21,25 @@ _TARGET = 0.1
 
 
 def print_study(study: xr.Dataset, console: Console) -> None:
-    """Prints a table for each source: excess risk by data length, then what each encoder needed and what it loses."""
+    """Prints tables for each source: excess risk by data length, then what each encoder needed and what it loses.
+
+    Below it the accuracy, and the risk under other scoring rules, if the study has them.
+    """
     if is_comparison(study):
         print_comparison(study, console)
         return
     risk, least = (study[name].mean("seed") for name in ("last_excess_risk", "best_excess_risk"))
     needed, needed_least = (results.samples_to_reach(mean, _TARGET) for mean in (risk, least))
-    networks = [(str(name), size) for name in study["network"].values for size in study["batch_size"].values]
     console.print("Excess risk over H(Y|X) in nats after the last step, by data length n,")
     console.print(f"mean over {study.sizes['seed']} seeds; n* is the length that reaches {_TARGET} nats.")
+    if "rule" in study.dims:
+        console.print("Accuracies and other risks likewise; best, least: of the best decoder of U.")
     if diverged := results.describe_diverged(study):
         console.print(textwrap.fill(diverged, 80), style="bold", highlight=False)
     for source, encoders in results.positions_by_source(study).items():
-        table = Table(title=f"\n{source}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-        for heading in ("encoder", "loss", "network" if _has_names(study) else "MLP"):
-            table.add_column(heading, no_wrap=True, justify="right" if heading == "loss" else "left")
-        for heading in (*map(_length, study["length"].values), "n*"):
-            table.add_column(heading, no_wrap=True, justify="right")
-        for encoder, position in encoders.items():
-            for network, size in networks:
-                of_network, reached = (
-                    array.isel(problem=position).sel(network=network, batch_size=size) for array in (risk, needed)
-                )
-                first = encoder, f"{float(study['encoder_bias'].isel(problem=position)):.3f}"
-                table.add_row(
-                    *(first if (network, size) == networks[0] else ("", "")),
-                    network + (f" B={size}" if study.sizes["batch_size"] > 1 else ""),
-                    *("–" if np.isnan(value) else f"{value:.3f}" for value in of_network.to_numpy()),
-                    "–" if np.isnan(reached) else f"{float(reached):.0f}",
-                )
-        console.print(table)
+        console.print(_by_length(study, encoders, source, risk, {"loss": study["encoder_bias"]}, needed))
+        for title, values, beside in _under_other_rules(study):
+            console.print(_by_length(study, encoders, title, values, beside))
         if (parts := _parts(study, encoders)) is not None:
             console.print(parts)
         findings = _savings(needed, encoders, "after the last step")
@@ -62,12 +52,52 @@ def print_study(study: xr.Dataset, console: Console) -> None:
         console.print(f"\ncompiling took {seconds['compile']:.1f} s, training {seconds['run']:.1f} s", highlight=False)
 
 
+def _by_length(
+    study: xr.Dataset,
+    encoders: dict[str, int],
+    title: str,
+    values: xr.DataArray,
+    of_encoder: dict[str, xr.DataArray],
+    needed: xr.DataArray | None = None,
+) -> Table:
+    """A row for each encoder and network: values of the encoder, then those by data length, then the length needed."""
+    style = "italic" if needed is None else "bold"
+    table = Table(title=f"\n{title}", title_justify="left", title_style=style, box=None, padding=(0, 1, 0, 0))
+    for heading in ("encoder", *of_encoder, "network" if results.label_of_network(study, "") == "" else "MLP"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in of_encoder else "left")
+    for heading in (*map(_length, study["length"].values), *([] if needed is None else ["n*"])):
+        table.add_column(heading, no_wrap=True, justify="right")
+    networks = list(itertools.product(study["network"].values, study["batch_size"].values))
+    for encoder, position in encoders.items():
+        first = [encoder, *(f"{float(column.isel(problem=position)):.3f}" for column in of_encoder.values())]
+        for i, (network, size) in enumerate(networks):
+            chosen = {"network": network, "batch_size": size}
+            by_length = values.isel(problem=position).sel(chosen).to_numpy()
+            reached = [] if needed is None else [float(needed.isel(problem=position).sel(chosen))]
+            table.add_row(
+                *(first if i == 0 else [""] * len(first)),
+                str(network) + (f" B={size}" if study.sizes["batch_size"] > 1 else ""),
+                *("–" if np.isnan(value) else f"{value:.3f}" for value in by_length),
+                *("–" if np.isnan(value) else f"{value:.0f}" for value in reached),
+            )
+    return table
+
+
+def _under_other_rules(study: xr.Dataset) -> Iterator[tuple[str, xr.DataArray, dict[str, xr.DataArray]]]:
+    """The accuracy, and the risk under each scoring rule but the logarithmic one: a title, the values, what is best."""
+    if "rule" not in study.dims:
+        return
+    risks, best = results.last_risks(study), study["scored_conditional_entropy"] + study["scored_encoder_bias"]
+    names = study["rule"].to_numpy().tolist()
+    if "zero_one" in names:
+        yield "accuracy", 1 - risks.sel(rule="zero_one"), {"best": 1 - best.sel(rule="zero_one")}
+    for rule in names:
+        if rule not in ("log", "zero_one"):
+            yield f"{rule} risk", risks.sel(rule=rule), {"least": best.sel(rule=rule)}
+
+
 def _length(length: Any) -> str:  # noqa: ANN401
     return "∞" if np.isinf(length) else f"{int(length)}"
-
-
-def _has_names(study: xr.Dataset) -> bool:
-    return results.label_of_network(study, "") == ""
 
 
 def _parts(study: xr.Dataset, encoders: dict[str, int]) -> Table | None:

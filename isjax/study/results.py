@@ -34,6 +34,7 @@ __all__ = [
     "describe_diverged",
     "describe_spec",
     "label_of_network",
+    "last_risks",
     "load",
     "parts_of_risk",
     "positions_by_source",
@@ -76,8 +77,11 @@ def to_dataset(
       batch_size, learning_rate, length, seed, evaluation), ``last_excess_risk`` and ``best_excess_risk`` over
       (problem, network, batch_size, length, seed), ``encoder_bias``, ``conditional_entropy`` and ``uniform_risk`` over
       (problem), all in nats; ``diverged`` over (problem, network, batch_size, learning_rate, length, seed); and
-      ``steps`` over (batch_size, length, evaluation). A network's coordinate is its name, and ``width``
-      its hidden width if all networks have one. The attributes hold the spec, versions and timings.
+      ``steps`` over (batch_size, length, evaluation). If the spec names other scoring rules than the logarithmic one,
+      ``scored_risk``, ``scored_code_loss`` and ``scored_decoder_error`` over (problem, …, evaluation, rule),
+      ``scored_conditional_entropy`` and ``scored_encoder_bias`` over (problem, rule), in nats for the rule ``"log"``
+      alone, and under ``"zero_one"`` ``accuracy`` over (problem, …, evaluation). A network's coordinate is its name,
+      and ``width`` its hidden width if all networks have one. The attributes hold the spec, versions and timings.
 
     Raises:
       ValueError: if there is not one name for each problem.
@@ -132,6 +136,7 @@ def to_dataset(
                 np.asarray(result.steps)[0, 0, :, 0, :, 0, :],
                 {"long_name": "steps taken", "units": "1"},
             ),
+            **_scored(result, spec),
         },
         coords={
             "source": ("problem", [source for source, _ in names]),
@@ -143,6 +148,7 @@ def to_dataset(
             "length": ("length", list(spec.lengths), {"long_name": "data length", "units": "samples"}),
             "seed": np.arange(spec.num_seeds),
             "evaluation": np.arange(spec.num_evals),
+            **({"rule": list(spec.rule_names)} if spec.scores else {}),
         },
         attrs=attributes(spec, seconds),
     ).set_xindex(NAME_COORDINATES)
@@ -168,10 +174,38 @@ def attributes(spec: SweepSpec, seconds: Mapping[str, float] | None = None) -> d
     }
 
 
+_SCORED = {
+    "risk": "risk E[S(q, Y)]",
+    "conditional_entropy": "risk of the best predictor from X",
+    "encoder_bias": "least excess risk of any decoder of U",
+    "code_loss": "what the network's own code V adds",
+    "decoder_error": "excess risk minus what encoder and code lose",
+}
+
+
+def _scored(result: SweepResult, spec: SweepSpec) -> dict[str, xr.Variable]:
+    """The risk under each scoring rule of the spec and its parts; nothing if that is the logarithmic one alone."""
+    if not spec.scores:
+        return {}
+    risks = [result.under(rule) for rule in spec.rule_names]
+    scored = {name: np.stack([np.asarray(getattr(risk, name)) for risk in risks], axis=-1) for name in _SCORED}
+    made = {
+        f"scored_{name}": xr.Variable(
+            (*(AXES if values.ndim > 2 else AXES[:1]), "rule"), values, {"long_name": f"{_SCORED[name]}, by rule"}
+        )
+        for name, values in scored.items()
+    }
+    if "zero_one" in spec.scores:
+        described = {"long_name": "probability that the most probable class is Y", "units": "1"}
+        made["accuracy"] = xr.Variable(AXES, np.asarray(result.accuracy), described)
+    return made
+
+
 def describe_spec(spec: SweepSpec) -> dict[str, Any]:
     """The fields of a spec as JSON takes them: modules and functions as text, infinity as ``"inf"``.
 
     ``networks`` and ``optimizer`` are absent where they are not given, so that the spec can be made of the others.
+    A scoring rule with values is its name and its values.
 
     Examples:
       >>> import isjax, math, isjax.study.results
@@ -187,6 +221,10 @@ def describe_spec(spec: SweepSpec) -> dict[str, Any]:
         fields["networks"] = {name: as_text(network) for name, network in networks.items()}
     if optimizer is not optax.sgd:
         fields["optimizer"] = as_text(optimizer)
+    fields["rules"] = [
+        rule if isinstance(rule, str) else [rule.name, *(np.asarray(leaf).tolist() for leaf in jax.tree.leaves(rule))]
+        for rule in spec.rules
+    ]
     return fields
 
 
@@ -291,11 +329,39 @@ def parts_of_risk(study: xr.Dataset) -> xr.Dataset:
       >>> sorted(isjax.study.results.parts_of_risk(study).data_vars)
       ['code_loss', 'decoder_error', 'encoder_bias']
     """
+    return _at_best_rate(study, ["code_loss", "decoder_error"]).assign(encoder_bias=study["encoder_bias"].variable)
+
+
+def last_risks(study: xr.Dataset) -> xr.DataArray:
+    """Risks under each scoring rule after the last step, means over the seeds that did not diverge.
+
+    The learning rate is the one of the least mean excess cross-entropy risk then, under every rule.
+
+    Args:
+      study: as ``to_dataset`` makes it, of a spec with other rules than the logarithmic one.
+
+    Returns:
+      The risk over (problem, network, batch_size, length, rule).
+
+    Examples:
+      >>> import isjax, jax, isjax.study.results
+      >>> options = {"num_inputs": 3, "num_relevant": 2, "num_classes": 2, "discrimination": 0.8}
+      >>> problem = isjax.sparse_source(jax.random.key(0), **options).problem("biased")
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16,), num_steps=10, num_evals=2, rules=("log", "zero_one"))
+      >>> result = isjax.sweep(jax.random.key(1), [problem], spec)
+      >>> study = isjax.study.results.to_dataset(result, [("mine", "biased")], spec)
+      >>> isjax.study.results.last_risks(study).sel(rule="zero_one").shape
+      (1, 1, 1, 1)
+    """
+    return _at_best_rate(study.isel(evaluation=[-1]), ["scored_risk"])["scored_risk"].isel(evaluation=-1)
+
+
+def _at_best_rate(study: xr.Dataset, names: list[str]) -> xr.Dataset:
+    """Means over the seeds that did not diverge, at the learning rate of the least mean excess risk at the end."""
     study = study.reset_index("problem") if "problem" in study.indexes else study
-    members = study[["excess_risk", "code_loss", "decoder_error"]].where(~study["diverged"]).mean("seed")
+    members = study[["excess_risk", *names]].where(~study["diverged"]).mean("seed")
     rate = members["excess_risk"].isel(evaluation=-1, drop=True).fillna(np.inf).argmin("learning_rate")
-    parts = members[["code_loss", "decoder_error"]].isel(learning_rate=rate)
-    return parts.assign(encoder_bias=study["encoder_bias"])
+    return members[names].isel(learning_rate=rate)
 
 
 def label_of_network(study: xr.Dataset, name: str) -> str:
