@@ -1,6 +1,7 @@
 """A study cut into blocks, each of which is one compiled call that any process can make."""
 
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -104,16 +105,21 @@ def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | No
     made = []
     for i, (j, size) in itertools.product(range(len(spec.network_names)), enumerate(spec.batch_sizes)):
         whole = dataclasses.replace(spec.with_one_network(i), batch_sizes=(size,))
+        part = functools.cache(functools.partial(_part, whole))  # blocks that differ by their problems share a spec
         for group in groups:
             cuts = [[tuple(group)], [tuple(range(len(spec.learning_rates)))], [tuple(range(len(spec.lengths)))]]
             for axis in reversed(range(3)):
                 if max(_num_steps(whole, *positions) for positions in itertools.product(*cuts)) > most_steps:
                     cuts[axis] = [(position,) for position in cuts[axis][0]]
             made += [
-                Block(chosen, i, j, rates, lengths, whole.part(learning_rates=rates, lengths=lengths))
+                Block(chosen, i, j, rates, lengths, part(rates, lengths))
                 for chosen, rates, lengths in itertools.product(*cuts)
             ]
     return made
+
+
+def _part(spec: SweepSpec, learning_rates: tuple[int, ...], lengths: tuple[int, ...]) -> SweepSpec:
+    return spec.part(learning_rates=learning_rates, lengths=lengths)
 
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
@@ -248,6 +254,7 @@ def settings() -> dict[str, Any]:
     return {name: getattr(jax.config, name) for name in names}
 
 
+@functools.cache  # each takes a millisecond to look up
 def versions() -> dict[str, str]:
     """The versions of the packages that compute the numbers.
 

@@ -4,6 +4,7 @@ A block is trained in this process, by an executor, or by all processes of one J
 coordinator (this process, or the first of a JAX program), which alone reads and writes files.
 """
 
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -153,11 +154,12 @@ def run(
             stack.enter_context(store.locked())
             study, parts = store.restore() if resume else store.start_anew()
         is_missing = np.array([study is None and i not in parts for i in range(len(plan.blocks))])
-        works = {i: plan.work(i) for i in np.flatnonzero(_broadcast_from_coordinator(is_missing)).tolist()}
+        missing = np.flatnonzero(_broadcast_from_coordinator(is_missing)).tolist()
 
-        report = stack.enter_context(_report_progress(plan.blocks, len(works), show=progress and is_coordinator))
+        report = stack.enter_context(_report_progress(plan.blocks, len(missing), show=progress and is_coordinator))
         stack.enter_context(_with_resume_hint(store))
-        for i, part in _train_here(works, report) if executor is None else _train_on(executor, works, report):
+        trained = _train_here(plan, missing, report) if executor is None else _train_on(executor, plan, missing, report)
+        for i, part in trained:
             parts[i] = part
             with _fail_everywhere():
                 store.write(i, part)
@@ -257,16 +259,18 @@ def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray
 def _plan(key: PlainKey, names: Sequence[Name], problems: Sequence[Problem], spec: SweepSpec) -> _Plan:
     cut = blocks(problems, spec)
     digests = [digest_of_problem(problem) for problem in problems]
-    identities = [
-        identify(
-            key,
-            [digests[p] for p in block.problems],
-            block.spec,
-            computation=digest_of_computation(block.spec, problems[block.problems[0]]),
-        )
-        for block in cut
-    ]
-    return _Plan(key, names, problems, spec, cut, identities, digest([names, identities]))
+    computations: dict[Any, str | None] = {}
+    shared: dict[Any, dict[str, Any]] = {}  # what blocks that differ by their problems have in common
+    identities = []
+    for block in cut:
+        joint, _, features = problems[block.problems[0]]
+        kind = block.network, features.shape, features.dtype, joint.shape[-1]
+        if kind not in computations:
+            computations[kind] = digest_of_computation(block.spec, problems[block.problems[0]])
+        if (id(block.spec), kind) not in shared:
+            shared[id(block.spec), kind] = identify(key, [], block.spec, computation=computations[kind])
+        identities.append(shared[id(block.spec), kind] | {"problems": [digests[p] for p in block.problems]})
+    return _Plan(key, names, problems, spec, cut, identities, digest([names, [digest(one) for one in identities]]))
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -286,15 +290,19 @@ def _with_resume_hint(store: Checkpoints | NoCheckpoints) -> Iterator[None]:
         raise RunError(f"{error}; {hint}") from error
 
 
-def _train_here(works: Mapping[int, Work], report: Callable[[str, int], None]) -> Iterator[tuple[int, Part]]:
-    for i, work in works.items():
-        yield i, train_block(work, lambda what, i=i: report(what, i))
+def _train_here(plan: _Plan, missing: Sequence[int], report: Callable[[str, int], None]) -> Iterator[tuple[int, Part]]:
+    for i in missing:
+        yield i, train_block(plan.work(i), lambda what, i=i: report(what, i))
+
+
+_MOST_SUBMITTED = 1024  # blocks at a time, which are looked through each time that some are finished
 
 
 def _train_on(
-    executor: Executor, works: Mapping[int, Work], report: Callable[[str, int], None]
+    executor: Executor, plan: _Plan, missing: Sequence[int], report: Callable[[str, int], None]
 ) -> Iterator[tuple[int, Part]]:
     """Blocks as an executor finishes them. Failures are raised when all other blocks are finished."""
+    waiting = collections.deque(missing)
     futures: dict[Any, int] = {}
     failures: list[str] = []
 
@@ -305,12 +313,13 @@ def _train_on(
         failures.append(reason)
 
     try:
-        for i, work in works.items():
-            try:
-                futures[executor.submit(train_block, work)] = i
-            except Exception as error:
-                failed(i, error)
-        while futures:
+        while waiting or futures:
+            while waiting and len(futures) < _MOST_SUBMITTED:
+                i = waiting.popleft()
+                try:
+                    futures[executor.submit(train_block, plan.work(i))] = i
+                except Exception as error:
+                    failed(i, error)
             done = [future for future in futures if future.done()]
             for future in done:
                 i = futures.pop(future)
@@ -321,7 +330,7 @@ def _train_on(
                 else:
                     report("trained", i)
                     yield i, part
-            if not done:
+            if futures and not done:
                 time.sleep(POLL_SECONDS)
     finally:
         for future in futures:
@@ -371,9 +380,12 @@ def _broadcast_study(study: xr.Dataset | None) -> xr.Dataset:
 @contextlib.contextmanager
 def _report_progress(cut: Sequence[Block], num_missing: int, *, show: bool) -> Iterator[Callable[[str, int], None]]:
     """Shows what is being done: a progress bar on a terminal, a line for each step elsewhere, or nothing."""
-    console = Console(stderr=True, quiet=not show)
+    if not show:
+        yield lambda what, i: None
+        return
+    console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         done = 2 * (len(cut) - num_missing)
         task = bar.add_task("waiting for the first block", total=2 * len(cut), completed=done)
 
