@@ -59,10 +59,11 @@ class Workers:
 
     def __init__(self, failing=None):
         self.failing, self.num_submitted, self.num_taken, self.most_waiting = failing, 0, 0, 0
-        self.first_submitted = None
+        self.first_submitted = None  # wall and CPU seconds
 
     def submit(self, _, work):
-        self.first_submitted = self.first_submitted or time.perf_counter()
+        if self.first_submitted is None:
+            self.first_submitted = now()
         self.num_submitted += 1
         self.most_waiting = max(self.most_waiting, self.num_submitted - self.num_taken)
         return Future(self, self.num_submitted - 1, work)
@@ -85,6 +86,10 @@ class Future:
         pass
 
 
+def now():
+    return np.array([time.perf_counter(), time.process_time()])
+
+
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIBIBYTE
 
@@ -95,21 +100,23 @@ def runs(num_blocks, folder):
     num_blocks = len(problems) * spec.num_members // spec.num_seeds
     key, path = jax.random.key(0), pathlib.Path(folder) / "study.nc"
     for name, workers in (("a run", Workers(failing=num_blocks - 1)), ("its resumption", Workers())):
-        before, start = peak(), time.perf_counter()
+        start = now()
         try:
             study = isjax.study.run(key, problems, spec, output=path, executor=workers, resume=True)
         except RunError:
             study = None
-        stop = time.perf_counter()
-        first = workers.first_submitted or stop
+        stop, first = now(), workers.first_submitted
+        (start_s, start_cpu_s), (rest_s, rest_cpu_s) = (first - start).tolist(), (stop - first).tolist()
         yield {
             "name": f"{name}, {num_blocks:,} blocks, {workers.num_submitted:,} trained",
             "num_blocks": num_blocks,
-            "start_s": first - start,
-            "rest_s": stop - first,
-            "block_ms": 1e3 * (stop - start) / num_blocks,
+            "start_s": start_s,
+            "start_cpu_s": start_cpu_s,
+            "rest_s": rest_s,
+            "rest_cpu_s": rest_cpu_s,
+            "block_ms": 1e3 * (start_s + rest_s) / num_blocks,
+            "block_cpu_ms": 1e3 * (start_cpu_s + rest_cpu_s) / num_blocks,
             "most_waiting": workers.most_waiting,
-            "before_gib": before,
             "peak_gib": peak(),
             "file_mib": path.stat().st_size / 2**20 if study is not None else None,
         }
@@ -117,10 +124,13 @@ def runs(num_blocks, folder):
 
 COLUMNS = {
     "": ("name", ""),
-    "until the first block, s": ("start_s", ".1f"),
+    "to the first block, s": ("start_s", ".1f"),
+    "CPU": ("start_cpu_s", ".1f"),
     "the rest, s": ("rest_s", ".1f"),
+    "CPU, rest": ("rest_cpu_s", ".1f"),
     "a block, ms": ("block_ms", ".2f"),
-    "blocks handed out": ("most_waiting", ",d"),
+    "CPU, a block": ("block_cpu_ms", ".2f"),
+    "handed out": ("most_waiting", ",d"),
     "peak, GiB": ("peak_gib", ".2f"),
     "file, MiB": ("file_mib", ",.0f"),
 }

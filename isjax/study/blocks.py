@@ -154,16 +154,16 @@ def assemble(
     """
     grid = num_problems, *map(len, (spec.network_names, spec.batch_sizes, spec.learning_rates, spec.lengths))
 
-    def whole(name: str) -> np.ndarray:
-        example = parts[0][1][name]
+    def empty(example: np.ndarray) -> np.ndarray:
         num_axes = min(example.ndim, len(grid))  # all of the grid's, or the problems' alone
-        array = np.empty((*grid[:num_axes], *example.shape[num_axes:]), example.dtype)
-        for block, arrays in parts:
-            positions = block.problems, (block.network,), (block.batch_size,), block.learning_rates, block.lengths
-            array[np.ix_(*positions[:num_axes])] = arrays[name]
-        return array
+        return np.empty((*grid[:num_axes], *example.shape[num_axes:]), example.dtype)
 
-    return SweepResult(**{name: whole(name) for name in SweepResult._fields})  # pyright: ignore[reportArgumentType]
+    whole: dict[str, Any] = {name: empty(parts[0][1][name]) for name in SweepResult._fields}
+    for block, arrays in parts:
+        of_members = np.ix_(block.problems, (block.network,), (block.batch_size,), block.learning_rates, block.lengths)
+        for name, array in whole.items():
+            array[list(block.problems) if array.ndim == 1 else of_members] = arrays[name]
+    return SweepResult(**whole)
 
 
 class PlainKey(NamedTuple):
