@@ -22,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import isjax
-from benchmarks._report import machine, print_markdown, write_figures
+from benchmarks._report import machine, print_machine, print_markdown, write_figures
 from benchmarks.calls import CALLS, Call
 from isjax.cli.networks import OPTIMIZERS
 from isjax.cli.study import DEFAULT_SPEC, Sweep
@@ -86,10 +86,10 @@ def compiled(name, topology):
     }
 
 
-def lowered_size(call: Call, platform: str) -> int:
-    """Lowers a call for a platform; the length of its program as text."""
+def lowered(call: Call, platform: str) -> str:
+    """The program of a call for a platform, as text."""
     traced = jax.jit(call.function).trace(*call.arguments(0))
-    return len(traced.lower(lowering_platforms=(platform,)).as_text())
+    return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 COMPILED = {
@@ -114,7 +114,7 @@ def main(arguments):
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
     about = machine("libtpu", "flax", "optax")
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print_machine(about)
     rows = {}
     if importlib.util.find_spec("libtpu"):
         rows["compiled"] = print_markdown(each_sweep(options.sweeps, options.topologies), COMPILED)
@@ -139,4 +139,4 @@ def each_sweep(names, topologies):
 def each_function():
     for name, call in CALLS.items():
         if call.traceable:
-            yield {"function": f"`{name}`"} | {platform: lowered_size(call, platform) / 1e3 for platform in PLATFORMS}
+            yield {"function": f"`{name}`"} | {platform: len(lowered(call, platform)) / 1e3 for platform in PLATFORMS}

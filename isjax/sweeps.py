@@ -7,6 +7,7 @@ of steps depends on the length. The chunks are distributed over the devices of a
 after another, and the members of a chunk at once, so that memory does not grow with the grid.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -125,8 +126,8 @@ class SweepSpec(TrainingOptions):
       optimizer: The optimiser, a function of the learning rate that gives an optax transformation; or one for each
         network, by its name.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
-      chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
-        time and memory, and the results only by rounding.
+      chunk_size: Number of members that a device trains at once; chosen by its kind, its memory and the network if
+        None. It changes time and memory, and the results only by rounding.
 
     Raises:
       ValueError: if an axis is empty, or both or neither of ``num_steps`` and ``num_epochs`` are given.
@@ -596,9 +597,7 @@ def _sweep_program(
     network = spec.modules(problems.joint.shape[-1])[name]
     check_network(network, problems.features[0], problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds
-    size = spec.chunk_size or _best_chunk_size(
-        mesh.devices.flat[0].platform, network, problems, spec, spec.optimizer_of(name)
-    )
+    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0], network, problems, spec, spec.optimizer_of(name))
     chunks, position = _divide(grid, size, mesh.devices.size)
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
@@ -655,22 +654,34 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
 
 
 def _best_chunk_size(
-    platform: str, network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd
+    device: jax.Device, network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd
 ) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
     On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
-    benchmarks scaling``). On an accelerator as many as fit into 4 GiB, because a step of more members takes little
-    longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU).
+    benchmarks scaling``). On an accelerator as many as fit into a quarter of its memory, because a step of more members
+    takes little longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU). Compilers for
+    TPUs were seen to need 0.7 to 1.4 times the estimate (``python -m benchmarks accelerators``).
     """
-    if platform != "cpu":
-        return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec, optimizer))
+    if device.platform != "cpu":
+        return max(1, _memory(device) // 4 // _bytes_of_member(network, problems, spec, optimizer))
     if isinstance(network, MLP):
         return max(1, min(1024 // max(network.hidden, default=1), 8))
     return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, optimizer), 8))
 
 
-_ACCELERATOR_BYTES = 2**32
+def _memory(device: jax.Device) -> int:
+    """Bytes that JAX may use on a device; 16 GiB if it cannot be asked.
+
+    Processes of one JAX program must compile the same, and their devices may have a little more or less to use.
+    """
+    if jax.process_count() == 1:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # a device of a topology, which is not there
+            return (device.memory_stats() or {}).get("bytes_limit", _USUAL_BYTES)
+    return _USUAL_BYTES
+
+
+_USUAL_BYTES = 2**34
 _CACHED_NUMBERS = 2**15  # weights and the optimiser's numbers, of all members that a core trains at once
 
 
