@@ -25,8 +25,8 @@ GIBIBYTE = 2**20  # ru_maxrss counts kibibytes
 NUM_PROBLEMS, NUM_LENGTHS = 10, 100
 
 
-def a_study(num_blocks):
-    """Problems and a grid of which each (problem, learning rate, length) is a block, because it has 2²⁵ steps."""
+def a_study(num_blocks, num_seeds):
+    """Problems and a grid of which each (problem, learning rate, length) is a block, because it has many steps."""
     key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
     sources = [isjax.sparse_source(key, **options, discrimination=0.9 - i / 20) for i in range(NUM_PROBLEMS)]
     num_rates = math.ceil(num_blocks / (NUM_PROBLEMS * NUM_LENGTHS))
@@ -34,8 +34,8 @@ def a_study(num_blocks):
         hidden=((8,),),
         lengths=tuple(range(32, 32 + NUM_LENGTHS)),
         learning_rates=tuple(0.1 * 2**-i for i in np.linspace(0, 1, num_rates)),
-        num_seeds=4,
-        num_steps=2**23,
+        num_seeds=num_seeds,
+        num_steps=2**25,
         num_evals=16,
     )
     return {(f"source {i}", "biased"): source.problem("biased") for i, source in enumerate(sources)}, spec
@@ -94,9 +94,9 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIBIBYTE
 
 
-def runs(num_blocks, folder):
+def runs(num_blocks, num_seeds, folder):
     """The interrupted run, and its resumption."""
-    problems, spec = a_study(num_blocks)
+    problems, spec = a_study(num_blocks, num_seeds)
     num_blocks = len(problems) * spec.num_members // spec.num_seeds
     key, path = jax.random.key(0), pathlib.Path(folder) / "study.nc"
     for name, workers in (("a run", Workers(failing=num_blocks - 1)), ("its resumption", Workers())):
@@ -139,11 +139,12 @@ COLUMNS = {
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks coordinator", description=__doc__)
     parser.add_argument("--blocks", type=int, default=100_000, help="how many blocks the study has")
+    parser.add_argument("--seeds", type=int, default=4, help="how many networks a block has")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the figures, as JSON")
     options = parser.parse_args(arguments)
     about = machine("xarray")
     print_machine(about)
     with tempfile.TemporaryDirectory() as folder:
-        rows = print_table(runs(options.blocks, folder), COLUMNS)
+        rows = print_table(runs(options.blocks, options.seeds, folder), COLUMNS)
     write_figures(options.output, about, rows=rows)
     return 0

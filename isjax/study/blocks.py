@@ -1,10 +1,11 @@
 """A study cut into blocks, each of which is one compiled call that any process can make."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "Work",
     "assemble",
     "blocks",
+    "compile_block",
     "settings",
     "train_block",
     "versions",
@@ -74,7 +76,7 @@ class Part(NamedTuple):
     arrays: dict[str, np.ndarray]
     """The fields of its ``SweepResult``."""
     seconds: dict[str, float]
-    """Seconds spent compiling and running."""
+    """Seconds spent waiting for the compiler, and running."""
 
 
 def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
@@ -197,12 +199,55 @@ class Work(NamedTuple):
     """The versions that must be installed."""
 
 
-def train_block(work: Work, report: Callable[[str], object] = lambda _: None) -> Part:
+def compile_block(work: Work) -> Callable[[], SweepResult]:
+    """Compiles the program of a block, in whatever process and thread this is.
+
+    Args:
+      work: what to train.
+
+    Returns:
+      A function without arguments that starts the training; its results are arrays on the device.
+
+    Raises:
+      RunError: if this process has other versions than the work requires.
+
+    Examples:
+      >>> import isjax, jax, isjax.study.blocks as blocks
+      >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
+      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("biased"))
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
+      >>> work = blocks.Work(blocks.PlainKey.of(key), [problem], spec, blocks.settings(), blocks.versions())
+      >>> blocks.compile_block(work)().steps.shape
+      (1, 1, 1, 1, 2, 2, 2)
+    """
+    if versions() != work.versions:
+        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
+    with _under(work.settings):
+        return compile_sweep(work.key.on_device(), work.problems, work.spec)
+
+
+@contextlib.contextmanager
+def _under(settings: Mapping[str, Any]) -> Iterator[None]:
+    """With settings of JAX, in this thread."""
+    with (
+        jax.enable_x64(settings["jax_enable_x64"]),
+        jax.default_matmul_precision(settings["jax_default_matmul_precision"]),
+        jax.threefry_partitionable(settings["jax_threefry_partitionable"]),
+    ):
+        yield
+
+
+def train_block(
+    work: Work,
+    report: Callable[[str], object] = lambda _: None,
+    compiled: Callable[[], Callable[[], SweepResult]] | None = None,
+) -> Part:
     """Trains a block, in whatever process this is. Its arrays come from the host and return to it, once each.
 
     Args:
       work: what to train.
       report: is called with ``"compiling"``, then with ``"training"``.
+      compiled: waits for what ``compile_block`` returns; that is called here if None.
 
     Returns:
       The results and the timings.
@@ -221,24 +266,18 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
       training
       (1, 1, 1, 1, 2, 2, 2)
     """
-    if versions() != work.versions:
-        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
-    with (
-        jax.enable_x64(work.settings["jax_enable_x64"]),
-        jax.default_matmul_precision(work.settings["jax_default_matmul_precision"]),
-        jax.threefry_partitionable(work.settings["jax_threefry_partitionable"]),
-    ):
-        report("compiling")
-        start = time.perf_counter()
-        program = compile_sweep(work.key.on_device(), work.problems, work.spec)
-        compiled = time.perf_counter()
-        report("training")
+    report("compiling")
+    start = time.perf_counter()
+    program = compile_block(work) if compiled is None else compiled()
+    ready = time.perf_counter()
+    report("training")
+    with _under(work.settings):
         result = program()
-        while not all(array.is_ready() for array in jax.tree.leaves(result)):
-            # block_until_ready would delay Ctrl-C
-            time.sleep(POLL_SECONDS)
-        seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return Part(jax.device_get(result)._asdict(), seconds)
+    while not all(array.is_ready() for array in jax.tree.leaves(result)):
+        # block_until_ready would delay Ctrl-C
+        time.sleep(POLL_SECONDS)
+    seconds = {"compile": ready - start, "run": time.perf_counter() - ready}
+    return Part(jax.device_get(result)._asdict(), seconds)
 
 
 def settings() -> dict[str, Any]:
