@@ -15,6 +15,7 @@ import importlib.util
 import os
 import pathlib
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,8 @@ def compiled(name, topology):
     lowered = traced.lower(lowering_platforms=("tpu",))
     middle = time.perf_counter()
     program = lowered.compile()
-    memory, cost = program.memory_analysis(), program.cost_analysis()
+    memory: Any = program.memory_analysis()
+    cost: Any = program.cost_analysis()
     parts = {part: getattr(memory, f"{part}_size_in_bytes") for part in ("argument", "output", "temp")}
     return {
         "lower_s": middle - start,

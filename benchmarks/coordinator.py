@@ -61,7 +61,8 @@ class Workers:
         self.failing, self.num_submitted, self.num_taken, self.most_waiting = failing, 0, 0, 0
         self.first_submitted = None  # wall and CPU seconds
 
-    def submit(self, _, work):
+    def submit(self, _fn, /, *args):
+        [work] = args
         if self.first_submitted is None:
             self.first_submitted = now()
         self.num_submitted += 1

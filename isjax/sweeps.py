@@ -654,7 +654,11 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
 
 
 def _best_chunk_size(
-    device: jax.Device, network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd
+    device: Any,  # noqa: ANN401  (a jax.Device, which is no type to type checkers)
+    network: nn.Module,
+    problems: Problem,
+    spec: SweepSpec,
+    optimizer: Optimizer = optax.sgd,
 ) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
@@ -670,7 +674,7 @@ def _best_chunk_size(
     return max(1, min(_CACHED_NUMBERS // _num_numbers(network, problems, optimizer), 8))
 
 
-def _memory(device: jax.Device) -> int:
+def _memory(device: Any) -> int:  # noqa: ANN401
     """Bytes that JAX may use on a device; 16 GiB if it cannot be asked.
 
     Processes of one JAX program must compile the same, and their devices may have a little more or less to use.
