@@ -1,7 +1,9 @@
-"""Mutual information and its loss: isjax compared with numpy, plain JAX and dit, and with one read of the array.
+"""The measures of isjax beside numpy, plain JAX, dit, one read of the array, and one pass of logarithms.
 
 Two inputs, float32: 4096 joints of 64×16 with 8 codes, and one joint of 2^16×4 with 2^12 codes. The contenders of an
-input alternate; times are medians, and the first call, which compiles, is reported separately.
+input alternate; times are medians, and the first call, which compiles, is reported separately. CPU time is the least
+over all rounds: it varies less on a busy machine. A pass of logarithms is the sum of the logarithms of all cells; a
+measure is told in passes for each logarithm that its formula has in a cell.
 """
 
 import argparse
@@ -74,17 +76,48 @@ def contenders(joint, codes, num_codes):
         return lambda: jax.block_until_ready(program(*args))
 
     found = {
-        ("read the array once", "jit(sum)"): jitted(jnp.sum, device_joint),
+        READ: jitted(jnp.sum, device_joint),
+        LOG: jitted(lambda joint: jnp.sum(jnp.log(joint)), device_joint),
         ("mutual information", "numpy"): lambda: numpy_information(joint),
         ("mutual information", "plain JAX"): jitted(plain_information, device_joint),
-        ("mutual information", "isjax"): jitted(isjax.mutual_information, device_joint),
         ("loss", "numpy"): lambda: numpy_loss(joint, codes, num_codes),
         ("loss", "plain JAX"): jitted(plain_loss, device_joint, device_codes, num_codes=num_codes),
-        ("loss", "isjax"): jitted(isjax.mutual_information_loss, device_joint, device_codes, num_codes=num_codes),
     }
-    value_and_gradient = jax.value_and_grad(lambda p: isjax.mutual_information(p).sum())
-    found["mutual information, and gradient", "isjax"] = jitted(value_and_gradient, device_joint)
+    rows = device_joint / device_joint.sum(axis=-1, keepdims=True)
+    others = jnp.roll(rows, 1, axis=-2)
+    loss = functools.partial(isjax.mutual_information_loss, num_codes=num_codes)
+    ours = {
+        "entropy": (isjax.entropy, rows),
+        "conditional entropy": (isjax.conditional_entropy, device_joint),
+        "mutual information": (isjax.mutual_information, device_joint),
+        "loss": (loss, device_joint, device_codes),
+        "Kullback-Leibler": (isjax.kl_divergence, rows, others),
+        "Jensen-Shannon": (isjax.jensen_shannon_divergence, rows, others),
+    }
+    for name, (measure, *given) in ours.items():
+        total = functools.partial(_total, measure)
+        found[name, "isjax"] = jitted(measure, *given)
+        found[f"{name}, gradient", "isjax"] = jitted(jax.grad(total), *given)
+        found[f"{name}, value and gradient", "isjax"] = jitted(jax.value_and_grad(total), *given)
     return found
+
+
+def _total(measure, *given):
+    return jnp.sum(measure(*given))
+
+
+READ, LOG = ("read the array once", "jit(sum)"), ("one logarithm of each cell", "jit(sum of logarithms)")
+LOGARITHMS = {"Jensen-Shannon": 2}  # in a cell, where it is not one
+
+
+def cpu_seconds(function, rounds):
+    """Least CPU time of a call, of all threads."""
+    least = float("inf")
+    for _ in range(rounds):
+        start = time.process_time()
+        function()
+        least = min(least, time.process_time() - start)
+    return least
 
 
 def run(num_rounds, num_for_dit):
@@ -95,18 +128,24 @@ def run(num_rounds, num_for_dit):
     }
     rows = []
     for title, (joint, codes, num_codes) in inputs.items():
-        seconds = in_turns(contenders(joint, codes, num_codes), num_rounds)
+        functions = contenders(joint, codes, num_codes)
+        seconds = in_turns(functions, num_rounds)
+        cpu = {key: cpu_seconds(f, num_rounds) for key, f in functions.items() if key[1] in ("isjax", LOG[1])}
         if joint.ndim == 3 and importlib.util.find_spec("dit"):
             # dit takes one joint at a time: some are measured and the time is scaled to all. Constructing its
             # distribution from the array takes far longer than measuring it, so the two are reported separately.
             making, measuring = dit_seconds(joint[:num_for_dit])
             seconds["mutual information", "dit"] = Seconds(None, measuring * len(joint))
             seconds["mutual information", "dit, from the array"] = Seconds(None, (making + measuring) * len(joint))
-        read = seconds["read the array once", "jit(sum)"][1]
+        read, log = seconds[READ].median, seconds[LOG].median
         for (quantity, tool), (first, median) in seconds.items():
             ours = seconds.get((quantity, "isjax"), (None, median))[1]
             row = {"input": title, "quantity": quantity, "tool": tool, "median_ms": median * 1e3}
             row |= {"first_call_ms": first and first * 1e3, "over_isjax": median / ours, "over_one_read": median / read}
+            if (quantity, tool) in cpu:
+                count = LOGARITHMS.get(quantity.split(",")[0], 1)
+                row["over_one_log"] = median / log / count
+                row["cpu_over_one_log"] = cpu[quantity, tool] / cpu[LOG] / count
             rows.append(row)
     return rows
 
@@ -126,6 +165,8 @@ def main(arguments):
             "first call": ("first_call_ms", ".0f"),
             "÷ isjax": ("over_isjax", ".1f"),
             "÷ one read": ("over_one_read", ".1f"),
+            "÷ one log": ("over_one_log", ".1f"),
+            "CPU ÷ one log": ("cpu_over_one_log", ".1f"),
         }
         named = ({"what": f"{row['quantity']}: {row['tool']}", **row} for row in rows if row["input"] == title)
         print_table(named, columns)

@@ -52,9 +52,23 @@ def normalise(mass: Array, axis: int | tuple[int, ...] = -1) -> Array:
     return safe_divide(mass, total, total.size / mass.size if mass.size else 0.0)
 
 
+@jax.custom_jvp
 def rows_or_zero(mass: Array) -> Array:
-    """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for rows whose weight is then zero."""
-    return safe_divide(mass, jnp.sum(mass, axis=-1, keepdims=True), 0)
+    """Rows of ``mass`` scaled to sum to one; a row with no mass is zero: for rows whose weight is then zero.
+
+    A product with the reciprocal of the sum, around which XLA vectorises more than around a division.
+    """
+    total = jnp.sum(mass, axis=-1, keepdims=True)
+    empty = jnp.abs(total) < jnp.finfo(mass.dtype).tiny
+    return mass * jnp.where(empty, 0, 1 / jnp.where(empty, 1, total))
+
+
+@rows_or_zero.defjvp
+def _rows_or_zero_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (mass,), (dmass,) = primals, tangents
+    rows = rows_or_zero(mass)
+    change = dmass - rows * jnp.sum(dmass, axis=-1, keepdims=True)
+    return rows, safe_divide(change, jnp.sum(mass, axis=-1, keepdims=True), 0)
 
 
 MANY = 256  # terms, of which a sum one after another loses a few units of rounding
@@ -127,6 +141,15 @@ def expectation(weights: Array, values: Array, axis: int | tuple[int, ...] | Non
     empty = weights == 0
     products = jnp.where(empty, 0, weights) * jnp.where(empty, 0, values)
     return jnp.sum(products, axis=axis)
+
+
+def sum_of_rows(products: Array) -> Array:
+    """Sum over the last two axes, of products.
+
+    The rows are summed first, in the loop that makes the products: XLA would merge the two sums, write the products to
+    memory, and add them in another loop (jaxlib 0.10.1 on a CPU).
+    """
+    return jnp.sum(jax.lax.optimization_barrier(jnp.sum(products, axis=-1)), axis=-1)
 
 
 @jax.custom_jvp
@@ -350,6 +373,7 @@ def _jensen_shannon_terms_jvp(primals: tuple[Array, ...], tangents: tuple[Array,
     of_p, of_q = _mixture(p, q, w)
     slope_w = information_terms(*of_p) - information_terms(*of_q)
     slope_p, slope_q = w * information_ratio(*of_p), (1 - w) * information_ratio(*of_q)
+    p, q = jax.lax.optimization_barrier((p, q))  # otherwise XLA writes what value and slopes share to memory
     return jensen_shannon_terms(p, q, w), slope_p * dp + slope_q * dq + slope_w * dw
 
 
@@ -426,13 +450,22 @@ def _renyi_terms(p: Array, q: Array, order: float) -> Array:
 
 def _expm1_plus(s: Array) -> Array:
     """``expm1(−s) + s``, by its series near zero, where the two cancel."""
+    near, x = _near_zero(s)
+    return jnp.where(near, _expm1_plus_series(x), jnp.expm1(-s) + s)
+
+
+def _near_zero(s: Array) -> tuple[Array, Array]:
+    """Where the series is used, and its argument, zero elsewhere."""
     near = jnp.abs(s) < 0.5
-    x = jnp.where(near, s, 0)
-    count = 18 if jnp.finfo(s.dtype).bits > 32 else 10
+    return near, jnp.where(near, s, 0)
+
+
+def _expm1_plus_series(x: Array) -> Array:
+    count = 18 if jnp.finfo(x.dtype).bits > 32 else 10
     series = jnp.ones_like(x)
     for k in range(count, 2, -1):
-        series = 1 - series * x / k
-    return jnp.where(near, x * x / 2 * series, jnp.expm1(-s) + s)
+        series = 1 - series * x * (1 / k)
+    return x * x / 2 * series
 
 
 def divergence_terms_from_log(p: Array, log_q: Array) -> Array:
@@ -507,6 +540,16 @@ class Score(abc.ABC):
     def regret(self, p: Array, q: Array, difference: Array) -> Array:
         """``S(q, y) − S(p, y)`` for each y."""
 
+    def mean_entropy(self, joint: Array, score: Array | None = None) -> Array:
+        """``Σ_x p(x) G(p(·|x))``; the score of each cell is given where it is computed anyway."""
+        del score
+        return expectation(jnp.sum(joint, axis=-1), self.entropy(rows_or_zero(joint)), axis=-1)
+
+    def mean_divergence(self, weights: Array, p: Array, q: Array, difference: Array, regret: Array | None) -> Array:
+        """``Σ_x w(x) D(p(·|x), q(·|x))``; the regret is given where it is computed anyway."""
+        del regret
+        return expectation(weights, self.divergence(p, q, difference), axis=-1)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -530,6 +573,21 @@ class LogScore(Score):
     def regret(self, p: Array, q: Array, difference: Array) -> Array:
         """``log(p/q)``."""
         return log_ratio(p, q, difference)
+
+    def mean_entropy(self, joint: Array, score: Array | None = None) -> Array:
+        """``−Σ p(x, y) log p(y|x)``."""
+        return 0 - sum_of_rows(joint * (safe_log(rows_or_zero(joint)) if score is None else -score))
+
+    def mean_divergence(self, weights: Array, p: Array, q: Array, difference: Array, regret: Array | None) -> Array:
+        """``Σ_x w(x) Σ p log(p/q) − p + q``."""
+        if regret is None:
+            terms = _divergence_terms(p, q, difference)
+        else:  # without the quotients that the regret is made of, which XLA would write to memory
+            near, x = _near_zero(regret)
+            far = jnp.where(p == 0, q, jnp.maximum(p * regret - difference, 0))
+            terms = jnp.where(near & (p != 0), p * _expm1_plus_series(x), far)
+        weights = weights[..., None]
+        return sum_of_rows(weights * jnp.where(weights == 0, 0, terms))
 
 
 @jax.tree_util.register_dataclass
@@ -701,7 +759,7 @@ def conditional_entropy(joint: Array, score: Score = LOG) -> Array:
 
 
 def _mean_entropy(score: Score, joint: Array) -> Array:
-    return expectation(jnp.sum(joint, axis=-1), score.entropy(rows_or_zero(joint)), axis=-1)
+    return score.mean_entropy(joint)
 
 
 _conditional_entropy = jax.custom_jvp(_mean_entropy)
@@ -710,8 +768,8 @@ _conditional_entropy = jax.custom_jvp(_mean_entropy)
 @_conditional_entropy.defjvp
 def _conditional_entropy_jvp(primals: tuple[Score, Array], tangents: tuple[Score, Array]) -> tuple[Array, Array]:
     (score, joint), (dscore, djoint) = primals, tangents
-    value, of_score = jax.jvp(lambda score: _mean_entropy(score, joint), (score,), (dscore,))
-    slope = _zero_where_empty(joint, score.score(rows_or_zero(joint)))
+    slope = jax.lax.optimization_barrier(_zero_where_empty(joint, score.score(rows_or_zero(joint))))
+    value, of_score = jax.jvp(lambda score: score.mean_entropy(joint, slope), (score,), (dscore,))
     return value, of_score + jnp.sum(slope * djoint, axis=(-2, -1))
 
 
@@ -726,24 +784,27 @@ def information(joint: Array, mixture: Array, score: Score = LOG) -> Array:
 
 def parts_of_mixture(p: Array, q: Array, difference: Array | None = None) -> tuple[Array, Array, Array]:
     """Rows p of a mixture q, the mixture, and their difference, as ``information_terms`` has them."""
-    p, q = jnp.broadcast_arrays(p, q)
-    empty = q == 0
-    return jnp.where(empty, 0, p), q, jnp.where(empty, 0, p - q if difference is None else difference)
+    present = (q != 0).astype(p.dtype)
+    return p * present, q, (p - q if difference is None else difference) * present
 
 
-def _mean_divergence(score: Score, joint: Array, mixture: Array) -> Array:
-    divergences = score.divergence(*parts_of_mixture(rows_or_zero(joint), mixture))
-    return expectation(jnp.sum(joint, axis=-1), divergences, axis=-1)
+def _mean_divergence(score: Score, joint: Array, mixture: Array, regret: Array | None = None) -> Array:
+    parts = parts_of_mixture(rows_or_zero(joint), mixture)
+    return score.mean_divergence(jnp.sum(joint, axis=-1), *parts, regret)
 
 
-_information = jax.custom_jvp(_mean_divergence)
+@jax.custom_jvp
+def _information(score: Score, joint: Array, mixture: Array) -> Array:
+    return _mean_divergence(score, joint, mixture)
 
 
 @_information.defjvp
 def _information_jvp(primals: tuple[Score, Array, Array], tangents: tuple[Score, Array, Array]) -> tuple[Array, Array]:
     (score, joint, mixture), (dscore, djoint, _) = primals, tangents
-    value, of_score = jax.jvp(lambda score: _mean_divergence(score, joint, mixture), (score,), (dscore,))
     slope = _zero_where_empty(joint, score.regret(*parts_of_mixture(rows_or_zero(joint), mixture)))
+    # The value is computed of the slope; the barrier keeps XLA from writing more than the slope to memory for it.
+    slope, joint, mixture = jax.lax.optimization_barrier((slope, joint, mixture))
+    value, of_score = jax.jvp(lambda score: _mean_divergence(score, joint, mixture, slope), (score,), (dscore,))
     return value, of_score + jnp.sum(slope * djoint, axis=(-2, -1))
 
 

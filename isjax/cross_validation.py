@@ -26,7 +26,15 @@ from isjax._typing import Array, ArrayLike, Float, Int, Key
 from isjax.entropies import entropy
 from isjax.estimation import Interval
 from isjax.networks import MLP, EncoderDecoder, check_network
-from isjax.sweeps import SweepSpec, all_devices, check_spec, chunk_size_on_cpu, map_members, num_numbers
+from isjax.sweeps import (
+    SweepSpec,
+    all_devices,
+    bytes_of_device,
+    check_spec,
+    chunk_size_on_cpu,
+    map_members,
+    num_numbers,
+)
 from isjax.training import LearnedRows, Optimizer, RowSplit, train_on_rows
 
 __all__ = [
@@ -47,7 +55,6 @@ __all__ = [
 _EVERY = 10  # one of so many rows chooses the step, the batch size and the learning rate
 _MOST_VALIDATION = 4096  # rows
 _MOST_PADDING = 4
-_ACCELERATOR_BYTES = 2**32
 _GATHERED_NUMBERS = 2**23  # features of the training rows, of all members that a core trains at once
 
 
@@ -671,9 +678,9 @@ def _members(
 def _chunk_size(
     mesh: Mesh, network: nn.Module, features: Array, num_train: int, num_held_out: int, optimizer: Optimizer
 ) -> int:
-    """Number of members that a device trains at once: on a CPU few, on an accelerator as many as fit into 4 GiB."""
-    example, num_features = features[0, :1], features.shape[-1]
-    if mesh.devices.flat[0].platform == "cpu":
+    """Number of members that a device trains at once: few on a CPU, a quarter of the memory full elsewhere."""
+    example, num_features, device = features[0, :1], features.shape[-1], mesh.devices.flat[0]
+    if device.platform == "cpu":
         fit = _GATHERED_NUMBERS // (num_train * num_features)
         return max(1, min(chunk_size_on_cpu(network, example, optimizer), fit))
     units = jax.eval_shape(
@@ -686,7 +693,7 @@ def _chunk_size(
         + evaluated * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(units))
         + 4 * num_numbers(network, example, optimizer)
     )
-    return max(1, _ACCELERATOR_BYTES // (numbers * features.dtype.itemsize))
+    return max(1, bytes_of_device(device) // 4 // (numbers * features.dtype.itemsize))
 
 
 # -- choice ------------------------------------------------------------------------------------------------------------

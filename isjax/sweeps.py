@@ -7,6 +7,7 @@ of steps depends on the length. The chunks are distributed over the devices of a
 after another, and the members of a chunk at once, so that memory does not grow with the grid.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -40,6 +41,7 @@ __all__ = [
     "SweepResult",
     "SweepSpec",
     "all_devices",
+    "bytes_of_device",
     "check_spec",
     "chunk_size_on_cpu",
     "compile_sweep",
@@ -154,8 +156,8 @@ class SweepSpec(TrainingOptions):
       rules: Scoring rules under which the risk is split: log, the cross-entropy, which is always there; brier,
         spherical, or zero_one, the error rate; from Python also isjax.squared_error(values). They change no training.
       max_length: Upper bound on the lengths, which determines the shapes of the programs; the longest length if None.
-      chunk_size: Number of members that a device trains at once; chosen by its kind and the widths if None. It changes
-        time and memory, and the results only by rounding.
+      chunk_size: Number of members that a device trains at once; chosen by its kind, its memory and the network if
+        None. It changes time and memory, and the results only by rounding.
 
     Raises:
       ValueError: if an axis is empty, or both or neither of ``num_steps`` and ``num_epochs`` are given.
@@ -716,9 +718,7 @@ def _sweep_program(
     network = spec.modules(problems.joint.shape[-1])[name]
     check_network(network, problems.features[0], problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds
-    size = spec.chunk_size or _best_chunk_size(
-        mesh.devices.flat[0].platform, network, problems, spec, spec.optimizer_of(name)
-    )
+    size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0], network, problems, spec, spec.optimizer_of(name))
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
@@ -824,20 +824,41 @@ def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tup
 
 
 def _best_chunk_size(
-    platform: str, network: nn.Module, problems: Problem, spec: SweepSpec, optimizer: Optimizer = optax.sgd
+    device: Any,  # noqa: ANN401  (a jax.Device, which is no type to type checkers)
+    network: nn.Module,
+    problems: Problem,
+    spec: SweepSpec,
+    optimizer: Optimizer = optax.sgd,
 ) -> int:
     """Number of members that a device trains at once if the spec does not say.
 
     On a CPU few, fewer for wider networks, so that their weights fit in the cache of a core (measured by ``python -m
-    benchmarks scaling``). On an accelerator as many as fit into 4 GiB, because a step of more members takes little
-    longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU).
+    benchmarks scaling``). On an accelerator as many as fit into a quarter of its memory, because a step of more members
+    takes little longer until the device is busy (measured by ``python -m benchmarks chunks`` on a GPU). Compilers for
+    TPUs were seen to need 0.7 to 1.4 times the estimate (``python -m benchmarks accelerators``).
     """
-    if platform != "cpu":
-        return max(1, _ACCELERATOR_BYTES // _bytes_of_member(network, problems, spec, optimizer))
+    if device.platform != "cpu":
+        return max(1, bytes_of_device(device) // 4 // _bytes_of_member(network, problems, spec, optimizer))
     return chunk_size_on_cpu(network, problems.features[0], optimizer)
 
 
-_ACCELERATOR_BYTES = 2**32
+def bytes_of_device(device: Any) -> int:  # noqa: ANN401
+    """Bytes that JAX may use on a device; 16 GiB if it cannot be asked.
+
+    Processes of one JAX program must compile the same, and their devices may have a little more or less to use.
+
+    Examples:
+      >>> import isjax.sweeps, jax
+      >>> isjax.sweeps.bytes_of_device(jax.devices("cpu")[0]) > 2**30
+      True
+    """
+    if jax.process_count() == 1:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # a device of a topology, which is not there
+            return (device.memory_stats() or {}).get("bytes_limit", _USUAL_BYTES)
+    return _USUAL_BYTES
+
+
+_USUAL_BYTES = 2**34
 _CACHED_NUMBERS = 2**15  # weights and the optimiser's numbers, of all members that a core trains at once
 
 

@@ -357,3 +357,42 @@ def test_two_processes_as_one_program_give_the_numbers_of_one_and_the_first_writ
     assert outputs[0][1].count("training block") == NUM_BLOCKS // 2
     assert "training block" not in outputs[1][1]
     assert [path.name for path in tmp_path.iterdir()] == ["study.nc"]
+
+
+class Counting:
+    """An executor that finishes what it is given when it is asked, and counts what it was given."""
+
+    def __init__(self):
+        self.num_open, self.most_open = 0, 0
+
+    def submit(self, fn, *args):
+        self.num_open += 1
+        self.most_open = max(self.most_open, self.num_open)
+        return Counted(self, fn, args)
+
+
+class Counted(Job):
+    def done(self):
+        return True
+
+    def result(self):
+        self.queue.num_open -= 1
+        return self.fn(*self.args)
+
+
+def test_an_executor_is_given_a_few_blocks_at_a_time(problems, here, monkeypatch):
+    monkeypatch.setattr(runner, "_MOST_SUBMITTED", 3)
+    executor = Counting()
+    same_numbers(isjax.study.run(KEY, problems, SPEC, executor=executor), here)
+    assert executor.most_open == 3
+    same_numbers(isjax.study.run(KEY, problems, SPEC, executor=Queue()), here)
+
+
+def test_an_executor_that_takes_nothing_ends_in_one_error(problems, monkeypatch):
+    class Closed:
+        def submit(self, *_):
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(runner, "_MOST_SUBMITTED", 3)
+    with pytest.raises(blocks.RunError, match=r"failed to train 8 blocks \(RuntimeError: cannot schedule"):
+        isjax.study.run(KEY, problems, SPEC, executor=Closed())

@@ -261,7 +261,7 @@ def test_a_network_whose_call_changed_is_trained_again_and_the_log_says_why(prob
         isjax.study.run(KEY, problems, STUDY, output=path)
     monkeypatch.undo()
     monkeypatch.setattr(Changing, "scale", 2.0)
-    with caplog.at_level(logging.INFO, "isjax"):
+    with caplog.at_level(logging.DEBUG, "isjax"):
         isjax.study.run(KEY, problems, STUDY, output=path, resume=True)
     assert "block 2 of 2 is restored" in caplog.text
     assert "block 1 of 2 is restored" not in caplog.text

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from unittest import mock
 
 import chex
 import jax
@@ -178,7 +179,31 @@ def test_the_memory_of_a_member_is_that_of_the_compiled_program(problems, change
 
     estimate = sweeps._bytes_of_member(network, jax.tree.map(lambda a: a[None], problem), spec)
     assert 0.5 < estimate / ((memory(96) - memory(32)) / 64) < 2.5
-    assert sweeps._best_chunk_size("gpu", network, jax.tree.map(lambda a: a[None], problem), spec) == 2**32 // estimate
+
+
+NOT_THERE = jax.errors.JaxRuntimeError("MemoryStats is only supported for addressable PjRt devices.")
+
+
+def accelerator(*memory):
+    """A device that tells its memory, or not, or is not there."""
+    return mock.Mock(spec=jax.Device, platform="gpu", memory_stats=mock.Mock(side_effect=memory))
+
+
+@pytest.mark.parametrize(
+    ("memory", "num_bytes"),
+    [({"bytes_limit": 2**33}, 2**31), ({"bytes_in_use": 5}, 2**32), (None, 2**32), (NOT_THERE, 2**32)],
+)
+def test_an_accelerator_trains_as_many_members_at_once_as_fit_into_a_quarter_of_its_memory(
+    problems, memory, num_bytes, monkeypatch
+):
+    network, problem = isjax.MLP((256,), num_classes=4), jax.tree.map(lambda a: a[None], problems[0])
+    estimate = sweeps._bytes_of_member(network, problem, NARROW)
+    assert sweeps._best_chunk_size(accelerator(memory), network, problem, NARROW) == num_bytes // estimate
+    monkeypatch.setattr(jax, "process_count", lambda: 2)  # all processes must choose alike
+    assert sweeps._best_chunk_size(accelerator(memory), network, problem, NARROW) == 2**32 // estimate
+    small = accelerator({"bytes_limit": 4})
+    monkeypatch.undo()
+    assert sweeps._best_chunk_size(small, network, problem, NARROW) == 1
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])

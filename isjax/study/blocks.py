@@ -1,9 +1,11 @@
 """A study cut into blocks, each of which is one compiled call that any process can make."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +28,7 @@ __all__ = [
     "Work",
     "assemble",
     "blocks",
+    "compile_block",
     "settings",
     "train_block",
     "versions",
@@ -78,7 +81,7 @@ class Part(NamedTuple):
     arrays: dict[str, np.ndarray]
     """The fields of its ``SweepResult`` or ``Candidates``; those of ``scores`` as ``"brier/decoder_error"``."""
     seconds: dict[str, float]
-    """Seconds spent compiling and running."""
+    """Seconds spent waiting for the compiler, and running."""
 
 
 def blocks(
@@ -111,24 +114,29 @@ def blocks(
     made = []
     for i, (j, size) in itertools.product(range(len(spec.network_names)), enumerate(spec.batch_sizes)):
         whole = dataclasses.replace(spec.with_one_network(i), batch_sizes=(size,))
-        for group in _groups(problems, whole):
+        part = functools.cache(functools.partial(_part, whole))  # blocks that differ by their problems share a spec
+        for group in _groups(problems, spec, whole):
             cuts = [[tuple(group)], [tuple(range(len(spec.learning_rates)))], [tuple(range(len(spec.lengths)))]]
             for axis in reversed(range(3)):
                 steps = max(_num_steps(whole, *positions) for positions in itertools.product(*cuts))
                 if num_folds * steps > most_steps:
                     cuts[axis] = [(position,) for position in cuts[axis][0]]
             made += [
-                Block(chosen, i, j, rates, lengths, whole.part(learning_rates=rates, lengths=lengths), num_folds)
+                Block(chosen, i, j, rates, lengths, part(rates, lengths), num_folds)
                 for chosen, rates, lengths in itertools.product(*cuts)
             ]
     return made
 
 
-def _groups(problems: Sequence[Problem] | CheckedSamples, spec: SweepSpec) -> list[list[int]]:
-    """Positions of those that share their programs."""
+def _groups(problems: Sequence[Problem] | CheckedSamples, spec: SweepSpec, whole: SweepSpec) -> list[list[int]]:
+    """Positions of those that share their programs, of the network of ``whole``."""
     if isinstance(problems, CheckedSamples):
-        return sample_groups(problems.features, spec.modules(problems.num_classes))
+        return sample_groups(problems.features, whole.modules(problems.num_classes))
     return problem_groups(problems, spec.batch_sizes)
+
+
+def _part(spec: SweepSpec, learning_rates: tuple[int, ...], lengths: tuple[int, ...]) -> SweepSpec:
+    return spec.part(learning_rates=learning_rates, lengths=lengths)
 
 
 def _num_steps(spec: SweepSpec, problems: Sequence[int], rates: Sequence[int], lengths: Sequence[int]) -> int:
@@ -167,17 +175,16 @@ def assemble(
     """
     grid = num_problems, *map(len, (spec.network_names, spec.batch_sizes, spec.learning_rates, spec.lengths))
 
-    def whole(name: str) -> np.ndarray:
-        example = parts[0][1][name]
+    def empty(example: np.ndarray) -> np.ndarray:
         num_axes = min(example.ndim, len(grid))  # all of the grid's, or the problems' alone
-        array = np.empty((*grid[:num_axes], *example.shape[num_axes:]), example.dtype)
-        for block, arrays in parts:
-            positions = block.problems, (block.network,), (block.batch_size,), block.learning_rates, block.lengths
-            array[np.ix_(*positions[:num_axes])] = arrays[name]
-        return array
+        return np.empty((*grid[:num_axes], *example.shape[num_axes:]), example.dtype)
 
-    arrays = {name: whole(name) for name in parts[0][1]}
-    return _result(arrays, spec) if kind is SweepResult else kind(**arrays)  # pyright: ignore[reportReturnType]
+    whole: dict[str, Any] = {name: empty(parts[0][1][name]) for name in parts[0][1]}
+    for block, arrays in parts:
+        of_members = np.ix_(block.problems, (block.network,), (block.batch_size,), block.learning_rates, block.lengths)
+        for name, array in whole.items():
+            array[list(block.problems) if array.ndim == 1 else of_members] = arrays[name]
+    return _result(whole, spec) if kind is SweepResult else kind(**whole)  # pyright: ignore[reportReturnType]
 
 
 def _arrays(result: SweepResult | Candidates) -> dict[str, Any]:
@@ -225,12 +232,57 @@ class Work(NamedTuple):
     """The versions that must be installed."""
 
 
-def train_block(work: Work, report: Callable[[str], object] = lambda _: None) -> Part:
+def compile_block(work: Work) -> Callable[[], SweepResult]:
+    """Compiles the program of a block, in whatever process and thread this is.
+
+    Args:
+      work: what to train.
+
+    Returns:
+      A function without arguments that starts the training; its results are arrays on the device.
+
+    Raises:
+      RunError: if this process has other versions than the work requires.
+
+    Examples:
+      >>> import isjax, jax, isjax.study.blocks as blocks
+      >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
+      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("biased"))
+      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
+      >>> work = blocks.Work(blocks.PlainKey.of(key), [problem], spec, blocks.settings(), blocks.versions())
+      >>> blocks.compile_block(work)().steps.shape
+      (1, 1, 1, 1, 2, 2, 2)
+    """
+    if versions() != work.versions:
+        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
+    with _under(work.settings):
+        if isinstance(work.problems, CheckedSamples):
+            return compile_candidates(work.key.on_device(), work.problems, work.spec)
+        return compile_sweep(work.key.on_device(), work.problems, work.spec)
+
+
+@contextlib.contextmanager
+def _under(settings: Mapping[str, Any]) -> Iterator[None]:
+    """With settings of JAX, in this thread."""
+    with (
+        jax.enable_x64(settings["jax_enable_x64"]),
+        jax.default_matmul_precision(settings["jax_default_matmul_precision"]),
+        jax.threefry_partitionable(settings["jax_threefry_partitionable"]),
+    ):
+        yield
+
+
+def train_block(
+    work: Work,
+    report: Callable[[str], object] = lambda _: None,
+    compiled: Callable[[], Callable[[], SweepResult]] | None = None,
+) -> Part:
     """Trains a block, in whatever process this is. Its arrays come from the host and return to it, once each.
 
     Args:
       work: what to train.
       report: is called with ``"compiling"``, then with ``"training"``.
+      compiled: waits for what ``compile_block`` returns; that is called here if None.
 
     Returns:
       The results and the timings.
@@ -249,30 +301,18 @@ def train_block(work: Work, report: Callable[[str], object] = lambda _: None) ->
       training
       (1, 1, 1, 1, 2, 2, 2)
     """
-    if versions() != work.versions:
-        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
-    with (
-        jax.enable_x64(work.settings["jax_enable_x64"]),
-        jax.default_matmul_precision(work.settings["jax_default_matmul_precision"]),
-        jax.threefry_partitionable(work.settings["jax_threefry_partitionable"]),
-    ):
-        report("compiling")
-        start = time.perf_counter()
-        program = _compiled(work)
-        compiled = time.perf_counter()
-        report("training")
+    report("compiling")
+    start = time.perf_counter()
+    program = compile_block(work) if compiled is None else compiled()
+    ready = time.perf_counter()
+    report("training")
+    with _under(work.settings):
         result = program()
-        while not all(array.is_ready() for array in jax.tree.leaves(result)):
-            # block_until_ready would delay Ctrl-C
-            time.sleep(POLL_SECONDS)
-        seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return Part(_arrays(jax.device_get(result)), seconds)
-
-
-def _compiled(work: Work) -> Callable[[], Any]:
-    if isinstance(work.problems, CheckedSamples):
-        return compile_candidates(work.key.on_device(), work.problems, work.spec)
-    return compile_sweep(work.key.on_device(), work.problems, work.spec)
+    while not all(array.is_ready() for array in jax.tree.leaves(result)):
+        # block_until_ready would delay Ctrl-C
+        time.sleep(POLL_SECONDS)
+    seconds = {"compile": ready - start, "run": time.perf_counter() - ready}
+    return Part(_arrays(jax.device_get(result)), seconds)
 
 
 def settings() -> dict[str, Any]:
@@ -288,6 +328,7 @@ def settings() -> dict[str, Any]:
     return {name: getattr(jax.config, name) for name in names}
 
 
+@functools.cache  # each takes a millisecond to look up
 def versions() -> dict[str, str]:
     """The versions of the packages that compute the numbers.
 

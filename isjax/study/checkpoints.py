@@ -1,22 +1,27 @@
 """Finished blocks of a study on disk, so that an interrupted study can be resumed.
 
 A block is one file, named by the digest of its identity: everything that determines its numbers. It holds a SHA-256
-checksum of all that follows, a line of JSON with the identity and the timings, and the arrays as ``.npz``, without
-pickle. A file is written under a temporary name, flushed to the disk, then renamed: it is complete or absent. A block
-of another spec, key, problem or version has another name, so no run overwrites the blocks of another.
+checksum of all that follows, a line of JSON with the identity, the timings and the shapes of the arrays, and the bytes
+of the arrays. A file is written under a temporary name, then renamed: it is complete or absent. It is flushed to the
+disk unless another one was within the last second: when the machine crashes, the blocks of the last half minute may be
+lost, which their checksums tell. A block of another spec, key, problem or version has another name, so no run
+overwrites the blocks of another.
 """
 
 import collections
 import contextlib
 import dataclasses
+import functools
 import glob
 import hashlib
-import io
+import itertools
 import json
 import logging
+import math
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +52,9 @@ __all__ = [
     "locked",
 ]
 
-FORMAT = "isjax block 4"
+FORMAT = "isjax block 5"
 _SUFFIX = ".block"
+_FLUSH_SECONDS = 1.0
 _COMPUTATION = "computation of the network or the optimizer"
 
 _logger = logging.getLogger(__name__)
@@ -214,6 +220,15 @@ class Checkpoints:
     digest: str
     overwrite: bool = False
 
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        """The name of the file of each block."""
+        return [digest(identity) + _SUFFIX for identity in self.identities]
+
+    @functools.cached_property
+    def _flushes(self) -> "_Flushes":
+        return _Flushes()
+
     @property
     def folder(self) -> Path:
         """The folder of the blocks, created when the first is written."""
@@ -247,23 +262,27 @@ class Checkpoints:
             raise FileExistsError(
                 f"{self.path} exists: give overwrite=True to replace it, resume=True to continue it, or another output"
             )
-        if self._num_files():
+        if num_files := self._num_files():
             _logger.warning(
                 "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) restores them",
-                self._num_files(),
+                num_files,
                 self.folder,
             )
         return None, {}
 
     def write(self, i: int, part: Part) -> None:
         """Writes a block, completely or not at all."""
-        arrays = io.BytesIO()
-        np.savez(arrays, allow_pickle=False, **part.arrays)
-        header = {"format": FORMAT, "identity": self.identities[i], "seconds": part.seconds}
-        content = json.dumps(header).encode() + b"\n" + arrays.getvalue()
-        checksum = hashlib.sha256(content).hexdigest().encode()
+        arrays = {name: np.ascontiguousarray(array) for name, array in part.arrays.items()}
+        header = {
+            "format": FORMAT,
+            "identity": self.identities[i],
+            "seconds": part.seconds,
+            "arrays": {name: [array.dtype.str, array.shape] for name, array in arrays.items()},
+        }
+        content = b"".join([json.dumps(header).encode(), b"\n", *(array.tobytes() for array in arrays.values())])
+        content = hashlib.sha256(content).hexdigest().encode() + b"\n" + content
         self.folder.mkdir(exist_ok=True)
-        write_atomically(self._path(i), lambda temporary: temporary.write_bytes(checksum + b"\n" + content))
+        write_atomically(self._path(i), lambda temporary: temporary.write_bytes(content), flush=self._flushes.are_due())
 
     def finish(self, study: xr.Dataset) -> None:
         """Writes the study."""
@@ -284,7 +303,7 @@ class Checkpoints:
         )
 
     def _path(self, i: int) -> Path:
-        return self.folder / (digest(self.identities[i]) + _SUFFIX)
+        return self.folder / self._names[i]
 
     def _num_files(self) -> int:
         return sum(self._path(i).exists() for i in range(len(self.identities)))
@@ -317,26 +336,36 @@ class Checkpoints:
             except (OSError, ValueError) as error:
                 _logger.warning("%s is trained again: %s", block, error)
             else:
-                _logger.info("%s is restored", block)
+                _logger.debug("%s is restored", block)
+        if parts:
+            _logger.info("%d of %d blocks are restored", len(parts), len(self.identities))
         for reason, paths in self._other_files().items():
             example = f"{len(paths)} files such as {paths[0].name}" if len(paths) > 1 else paths[0].name
             _logger.warning("%s in %s is not used: %s", example, self.folder, reason)
         return parts
 
     def _read(self, i: int) -> Part:
-        header, arrays = _parse(self._path(i).read_bytes())
+        header, content = _parse(self._path(i).read_bytes())
         if header["identity"] != self.identities[i]:
             raise ValueError("its file contains another block")
-        with np.load(io.BytesIO(arrays), allow_pickle=False) as loaded:
-            return Part(dict(loaded), header["seconds"])
+        kinds = {name: (np.dtype(dtype), tuple(shape)) for name, (dtype, shape) in header["arrays"].items()}
+        ends = itertools.accumulate(dtype.itemsize * math.prod(shape) for dtype, shape in kinds.values())
+        starts = [0, *ends]
+        if starts.pop() != len(content):
+            raise ValueError("its arrays have another size")
+        arrays = {
+            name: np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape)
+            for (name, (dtype, shape)), start in zip(kinds.items(), starts, strict=True)
+        }
+        return Part(arrays, header["seconds"])
 
     def _other_files(self) -> dict[str, list[Path]]:
         """The files in the folder that are not blocks of this study, by the reason."""
-        ours = {self._path(i) for i in range(len(self.identities))}
         found = collections.defaultdict(list)
-        for path in sorted(self.folder.glob("*")):
-            if path not in ours:
-                found[self._why_not_ours(path)].append(path)
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        for name in sorted({*names} - {*self._names}):
+            path = self.folder / name
+            found[self._why_not_ours(path)].append(path)
         return found
 
     def _why_not_ours(self, path: Path) -> str:
@@ -347,6 +376,20 @@ class Checkpoints:
         names = sorted({*identity, *self.identities[0]})
         unlike = [name for name in names if identity.get(name) not in [ours.get(name) for ours in self.identities]]
         return f"a block of another study, with other {', '.join(unlike or ['combinations'])}"
+
+
+class _Flushes:
+    """Says which of many writes are flushed to the disk: one that is more than a second after the last of them."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def are_due(self) -> bool:
+        """Whether this one is."""
+        now = time.monotonic()
+        is_due = now - self._last > _FLUSH_SECONDS
+        self._last = now if is_due else self._last
+        return is_due
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], bytes]:

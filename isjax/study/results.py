@@ -440,7 +440,7 @@ def save(study: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     content = io.BytesIO()  # in memory: where a disk is full, HDF5 ends the process
     with h5netcdf.File(content, "w") as file:
         checked.dump_to_store(H5NetCDFStore(file))
-    return write_atomically(path, lambda temporary: temporary.write_bytes(content.getvalue()))
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -4,6 +4,7 @@ A block is trained in this process, by an executor, or by all processes of one J
 coordinator (this process, or the first of a JAX program), which alone reads and writes files.
 """
 
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -11,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,6 +49,7 @@ from isjax.study.blocks import (
     Work,
     assemble,
     blocks,
+    compile_block,
     settings,
     train_block,
     versions,
@@ -121,8 +124,8 @@ def run(
       A dataset with the dimensions problem, network, batch_size, learning_rate, length, seed and evaluation (see
       ``isjax.study.results.to_dataset``), or problem, network, length, seed, row and fold for samples (see
       ``isjax.study.comparison.to_dataset``), indexed by source and encoder: ``study.sel(encoder="biased")``. Its
-      attributes include the key, the seconds spent compiling and running, summed over blocks, and a digest of all that
-      determines the numbers.
+      attributes include the key, the seconds spent waiting for the compiler and running, summed over blocks, and a
+      digest of all that determines the numbers.
 
     Raises:
       FileExistsError: if ``output`` exists, and is neither continued nor to be overwritten.
@@ -164,11 +167,12 @@ def run(
             stack.enter_context(store.locked())
             study, parts = store.restore() if resume else store.start_anew()
         is_missing = np.array([study is None and i not in parts for i in range(len(plan.blocks))])
-        works = {i: plan.work(i) for i in np.flatnonzero(_broadcast_from_coordinator(is_missing)).tolist()}
+        missing = np.flatnonzero(_broadcast_from_coordinator(is_missing)).tolist()
 
-        report = stack.enter_context(_report_progress(plan.blocks, len(works), show=progress and is_coordinator))
+        report = stack.enter_context(_report_progress(plan.blocks, len(missing), show=progress and is_coordinator))
         stack.enter_context(_with_resume_hint(store))
-        for i, part in _train_here(works, report) if executor is None else _train_on(executor, works, report):
+        trained = _train_here(plan, missing, report) if executor is None else _train_on(executor, plan, missing, report)
+        for i, part in trained:
             parts[i] = part
             with _fail_everywhere():
                 store.write(i, part)
@@ -316,17 +320,19 @@ def _plan(key: PlainKey, names: Sequence[Name], problems: list[Problem] | Checke
         digests = [digest_of_problem(problem) for problem in problems]
         seen = [(problem.features, problem.joint.shape[-1]) for problem in problems]
         num_folds = None
-    identities = [
-        identify(
-            key,
-            [digests[p] for p in block.problems],
-            block.spec,
-            computation=digest_of_computation(block.spec, *seen[block.problems[0]]),
-            num_folds=num_folds,
-        )
-        for block in cut
-    ]
-    return _Plan(key, names, problems, spec, cut, identities, digest([names, identities]))
+    computations: dict[Any, str | None] = {}
+    shared: dict[Any, dict[str, Any]] = {}  # what blocks that differ by their problems have in common
+    identities = []
+    for block in cut:
+        features, num_classes = seen[block.problems[0]]
+        kind = block.network, features.shape, features.dtype, num_classes
+        if kind not in computations:
+            computations[kind] = digest_of_computation(block.spec, features, num_classes)
+        if (id(block.spec), kind) not in shared:
+            options = {"computation": computations[kind], "num_folds": num_folds}
+            shared[id(block.spec), kind] = identify(key, [], block.spec, **options)
+        identities.append(shared[id(block.spec), kind] | {"problems": [digests[p] for p in block.problems]})
+    return _Plan(key, names, problems, spec, cut, identities, digest([names, [digest(one) for one in identities]]))
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -346,15 +352,32 @@ def _with_resume_hint(store: Checkpoints | NoCheckpoints) -> Iterator[None]:
         raise RunError(f"{error}; {hint}") from error
 
 
-def _train_here(works: Mapping[int, Work], report: Callable[[str, int], None]) -> Iterator[tuple[int, Part]]:
-    for i, work in works.items():
-        yield i, train_block(work, lambda what, i=i: report(what, i))
+def _train_here(plan: _Plan, missing: Sequence[int], report: Callable[[str, int], None]) -> Iterator[tuple[int, Part]]:
+    """Blocks one after another; while one is trained, the next one is compiled.
+
+    One thread compiles, because blocks in a row often share a program. Processes of one JAX program must compile in the
+    same order, and do not compile ahead.
+    """
+    num_ahead = 1 if jax.process_count() == 1 else 0
+    pool, programs = ThreadPoolExecutor(1), {}
+    try:
+        for position, i in enumerate(missing):
+            for j in missing[position : position + num_ahead + 1]:
+                if j not in programs:
+                    programs[j] = pool.submit(compile_block, plan.work(j))
+            yield i, train_block(plan.work(i), lambda what, i=i: report(what, i), programs.pop(i).result)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_MOST_SUBMITTED = 1024  # blocks at a time, which are looked through each time that some are finished
 
 
 def _train_on(
-    executor: Executor, works: Mapping[int, Work], report: Callable[[str, int], None]
+    executor: Executor, plan: _Plan, missing: Sequence[int], report: Callable[[str, int], None]
 ) -> Iterator[tuple[int, Part]]:
     """Blocks as an executor finishes them. Failures are raised when all other blocks are finished."""
+    waiting = collections.deque(missing)
     futures: dict[Any, int] = {}
     failures: list[str] = []
 
@@ -365,12 +388,13 @@ def _train_on(
         failures.append(reason)
 
     try:
-        for i, work in works.items():
-            try:
-                futures[executor.submit(train_block, work)] = i
-            except Exception as error:
-                failed(i, error)
-        while futures:
+        while waiting or futures:
+            while waiting and len(futures) < _MOST_SUBMITTED:
+                i = waiting.popleft()
+                try:
+                    futures[executor.submit(train_block, plan.work(i))] = i
+                except Exception as error:
+                    failed(i, error)
             done = [future for future in futures if future.done()]
             for future in done:
                 i = futures.pop(future)
@@ -381,7 +405,7 @@ def _train_on(
                 else:
                     report("trained", i)
                     yield i, part
-            if not done:
+            if futures and not done:
                 time.sleep(POLL_SECONDS)
     finally:
         for future in futures:
@@ -431,9 +455,12 @@ def _broadcast_study(study: xr.Dataset | None) -> xr.Dataset:
 @contextlib.contextmanager
 def _report_progress(cut: Sequence[Block], num_missing: int, *, show: bool) -> Iterator[Callable[[str, int], None]]:
     """Shows what is being done: a progress bar on a terminal, a line for each step elsewhere, or nothing."""
-    console = Console(stderr=True, quiet=not show)
+    if not show:
+        yield lambda what, i: None
+        return
+    console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         done = 2 * (len(cut) - num_missing)
         task = bar.add_task("waiting for the first block", total=2 * len(cut), completed=done)
 
