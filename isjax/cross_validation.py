@@ -66,9 +66,9 @@ class Sample(NamedTuple):
       arXiv:2405.20452, the proposed check on benchmark data.
     """
 
-    features: Float[Array, "n d"]
+    features: Float[ArrayLike, "n d"] | Int[ArrayLike, "n d"]
     """Numbers, which need not be scaled."""
-    targets: Int[Array, "n"]
+    targets: Int[ArrayLike, "n"]
     """Class of each row, in 0 … y − 1."""
 
 

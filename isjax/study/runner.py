@@ -156,7 +156,8 @@ def run(
     if executor is not None and jax.process_count() > 1:
         raise ValueError(f"executor must be None in a JAX program of {jax.process_count()} processes")
     names = _check_names(problems)
-    plan = _plan(PlainKey.of(key), names, _on_host(problems, spec, num_folds), spec)
+    on_host = _on_host(problems, spec, num_folds)
+    plan = _plan(PlainKey.of(key), names, on_host, spec)
     is_coordinator = jax.process_index() == 0
     store = NoCheckpoints()
     if output is not None and is_coordinator:
