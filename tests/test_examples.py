@@ -179,7 +179,10 @@ def test_a_learner_of_codes_has_a_risk_higher_by_what_the_encoder_loses(figure, 
         assert of_table["identity, largest gap"] < 1e-12
     assert max(estimate for estimate, *_ in null["loss"].values()) < 0.03
     for over in ("cells", "features"):
-        assert np.abs([estimate for estimate, *_ in null[f"rise over the {over}"].values()]).max() < 0.1
+        assert max(estimate for estimate, *_ in null[f"rise over the {over}"].values()) < 0.05
+    # Nothing can be learned from a shuffled Y; what learners lose by trying is less for codes than for features.
+    assert min(null["risk"].values()) > null["H(Y)"] - 0.02
+    assert max(null["risk"].values()) < null["H(Y)"] + 0.2
     assert f"{loss['KL-means'][0]:.3f}" in capsys.readouterr().out
 
 
