@@ -59,28 +59,29 @@ def trained(key, network, x, y, *, num_steps=400):
     return jax.lax.scan(step, (params, optimizer.init(params)), length=num_steps)[0][0]
 
 
+def k_means(points, num_codes):
+    return KMeans(num_codes, n_init=10, random_state=0).fit(points)  # pyright: ignore[reportArgumentType]
+
+
 def encoders_of(rng, features, y, num_cells, num_units):
     """What is learned from rows: a function from rows to cells, codes of the cells, and functions of the features."""
-    cells = KMeans(num_cells, n_init=10, random_state=0).fit(features)
+    cells = k_means(features, num_cells)
     centres, half, third = cells.cluster_centers_, num_cells // 2, num_cells // 3
-    joint = isjax.empirical_joint(cells.labels_, y, shape=(num_cells, int(y.max()) + 1))
+    joint = isjax.empirical_joint(np.asarray(cells.labels_), y, shape=(num_cells, int(y.max()) + 1))
     network = isjax.MLP((16, num_units), joint.shape[1], "tanh")
     params = trained(jax.random.key(0), network, features, y)
     middle, num_features = np.median(features, axis=0), features.shape[1]
     directions = np.linalg.svd(features - features.mean(0), full_matrices=False)[2][:num_units].T
     order, weights = rng.permutation(num_features), rng.normal(size=(num_features, 16))
 
-    def k_means(points):
-        return KMeans(half, n_init=10, random_state=0).fit(points).labels_
-
     def layers(rows):
-        return network.apply(params, jnp.asarray(rows), method="activations")
+        return [np.asarray(layer) for layer in network.apply(params, jnp.asarray(rows), method="activations")]
 
     codes = {
         "X relabelled": rng.permutation(num_cells),
         "bins of the mean feature": centres.mean(1).argsort().argsort() * third // num_cells,
-        "k-means of half of the features": k_means(centres[:, : num_features // 2]),
-        "k-means": k_means(centres),
+        "k-means of half of the features": k_means(centres[:, : num_features // 2], half).labels_,
+        "k-means": k_means(centres, half).labels_,
         "KL-means": isjax.kl_means_quantizer(jax.random.key(0), joint, num_codes=half).codes,
         "signs of the second layer": (layers(centres)[1] > 0) @ 2 ** np.arange(num_units),
         "random codes": rng.integers(half, size=num_cells),
@@ -121,7 +122,10 @@ def compare(features, y, num_cells, num_units, *, spec=SPEC, num_resamples=199):
     views |= {name: np.eye(num_cells)[codes] for name, codes in columns.items()}
     width = max(view.shape[1] for view in views.values()) // 4
     padded = {name: np.pad(view, ((0, 0), (0, max(width - view.shape[1], 0)))) for name, view in views.items()}
-    samples = {name: isjax.Sample(np.asarray(view, np.float32), y) for name, view in padded.items()}
+    samples = {
+        name: isjax.Sample(view.astype(np.float32), y)  # pyright: ignore[reportArgumentType]
+        for name, view in padded.items()
+    }
     networks = {
         f"encoder-decoder, {num_codes} {kind} codes": isjax.EncoderDecoder((32,), num_codes, num_classes, (), kind)
         for num_codes, kind in ((16, "soft"), (64, "soft"), (64, "hard"))
@@ -192,15 +196,15 @@ def draw(path, found):
             (loss, xerr), (rise, yerr) = (bars(of_table[part]) for part in ("loss", "rise over the cells"))
             label = "Y shuffled" if table == "null" else table.replace("_", " ")
             left.errorbar(loss, rise, yerr, xerr, label=label, **look)
-            others = of_table["rise over the features"]
-            rise, xerr = bars(others)
+            rise, xerr = bars(of_table["rise over the features"])
             right.errorbar(rise, np.arange(len(rise)) + 0.16 * (i - 2), xerr=xerr, **look)
         left.axline((0, 0), slope=1, color="black", linewidth=0.8, zorder=1)
         left.set(title="codes of a few cells X", xlabel="loss I(X;Y|U), by counting (nats)")
         left.set_ylabel("rise over the cells (nats)")
         right.axvline(0, color="black", linewidth=0.8, zorder=1)
-        right.set(title="X continuous: what a network sees instead", xlabel="rise over the features (nats)")
-        right.set_yticks(range(len(others)), [name.replace(", ", ",\n", 1) for name in others])
+        right.set(title="representations of the features", xlabel="rise over the features (nats)")
+        names = [name.replace(", ", ",\n") for name in next(iter(found.values()))["rise over the features"]]
+        right.set_yticks(range(len(names)), names)
         right.invert_yaxis()
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
         figure.savefig(path)
