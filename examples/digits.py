@@ -1,25 +1,26 @@
-"""Does a classifier that sees a code have a cross-entropy higher by what the encoder loses, on real data too?
+"""Does a learner of a code lose as much more as the encoder does, on real data, and do learned codes lose against X?
 
 The least cross-entropy of a classifier that sees U instead of X is higher by I(X;Y|U) (arXiv:2405.20452, Theorem 4).
-The data are scikit-learn's digits and three smaller tables. X is one of a few k-means cells, and encoders merge cells:
-hand-made codes, learned codes, and the hidden layer of a trained network. A third of the rows is used to learn cells
-and encoders. On the other rows the loss is estimated by counting, and logistic regressions on X and on each code are
-cross-validated: the rise is the held-out cross-entropy on U minus that on X, row by row.
-Loss and rise agree if one lies in the 95 % interval of the other. A bootstrap of their difference is more sensitive:
-most rises are slightly below the loss. A regression on X has more parameters to learn than one on U and has a larger
-estimation error, which is no loss of the encoder; on the digits, with half of the rows to learn from, the gap grows.
-The first null is a code that relabels X: no loss and no rise. The second is a shuffled Y: loss and rise are near zero
-for every encoder.
+The data are scikit-learn's digits and three smaller tables. A third of the rows is used to learn cells, encoders and a
+network; the others are cross-validated, and the rise is the held-out cross-entropy on U minus that on X, row by row.
+First X is one of a few k-means cells, and encoders merge cells: the loss is estimated by counting, and networks that
+see X or its code are compared. Loss and rise agree if one lies in the 95 % interval of the other. Then X is the
+features themselves. They are compared with a binning, principal components, random features and layers of the trained
+network; and a direct network of X with encoder-decoders, which learn 16 or 64 codes and a distribution of Y for each.
+A network of X has more parameters to learn than one of U and has a larger estimation error, which is no loss of the
+encoder: rises are slightly below losses. The nulls are a code that relabels the cells and the features in another
+order, which lose nothing; and a shuffled Y, of which nothing can be lost.
 
     pip install scikit-learn
     python examples/digits.py [digits.png]
 """
 
+import dataclasses
 import functools
+import math
 import pathlib
 import sys
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -27,226 +28,193 @@ import numpy as np
 import optax
 from sklearn import datasets
 from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
-from threadpoolctl import threadpool_limits
 
 import isjax
 
-SIZES = {"digits": (12, 3), "breast_cancer": (6, 2), "wine": (6, 2), "iris": (6, 2)}  # cells of X, signs of the network
+SIZES = {"digits": (12, 3), "breast_cancer": (6, 2), "wine": (6, 2), "iris": (6, 2)}  # cells of X, units of a layer
+SPEC = isjax.SweepSpec(
+    hidden=((32,),),
+    optimizer=optax.adam,
+    learning_rates=(0.001, 0.01),
+    lengths=(math.inf,),
+    num_steps=1000,
+    num_seeds=2,
+)
 
 
-class Network(nn.Module):
-    """The signs of a hidden layer and the logits; straight-through gradient of the signs."""
-
-    num_signs: int
-    num_classes: int
-
-    @nn.compact
-    def __call__(self, inputs):
-        h = nn.tanh(nn.Dense(self.num_signs)(inputs))
-        signs = h + jax.lax.stop_gradient(jnp.sign(h) - h)
-        return signs, nn.Dense(self.num_classes)(nn.relu(nn.Dense(32)(signs)))
-
-
-@functools.partial(jax.jit, static_argnames=("num_signs", "num_steps", "num_restarts"))
-def hidden_codes(key, centres, joint, num_signs, *, num_steps=800, num_restarts=16):
-    """Code of each cell's centre in the hidden layer, for the restart with the least risk."""
-    network, optimizer = Network(num_signs, joint.shape[1]), optax.adam(0.02)
+@functools.partial(jax.jit, static_argnames=("network", "num_steps"))
+def trained(key, network, x, y, *, num_steps=400):
+    """Parameters of a network after training on these rows."""
+    optimizer = optax.adam(0.01)
 
     def risk(params):
-        _, logits = network.apply(params, centres)
-        return -jnp.sum(joint * jax.nn.log_softmax(logits))  # pyright: ignore[reportArgumentType]
+        return optax.softmax_cross_entropy_with_integer_labels(network.apply(params, x), y).mean()
 
     def step(carry, _):
         params, state = carry
         updates, state = optimizer.update(jax.grad(risk)(params), state)
         return (optax.apply_updates(params, updates), state), None
 
-    def train(key):
-        params = network.init(key, centres)
-        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=num_steps)
-        return params, risk(params)
-
-    params, risks = jax.vmap(train)(jax.random.split(key, num_restarts))
-    best = jax.tree.map(lambda leaf: leaf[jnp.argmin(risks)], params)
-    return isjax.layer_losses(lambda inputs: [network.apply(best, inputs)[0]], centres, joint).codes[0]
+    params = network.init(key, x)
+    return jax.lax.scan(step, (params, optimizer.init(params)), length=num_steps)[0][0]
 
 
 def k_means(points, num_codes):
     return KMeans(num_codes, n_init=10, random_state=0).fit(points)  # pyright: ignore[reportArgumentType]
 
 
-def encoders_of(key, centres, joint, num_signs):
-    """Codes of the cells [x], by name, from the cells' centres and from the joint distribution of cell and class."""
-    key_means, key_network, key_random, key_relabel = jax.random.split(key, 4)
-    num_cells, num_features = centres.shape
-    half, third = num_cells // 2, num_cells // 3
+def encoders_of(rng, features, y, num_cells, num_units):
+    """What is learned from rows: a function from rows to cells, codes of the cells, and functions of the features."""
+    cells = k_means(features, num_cells)
+    centres, half, third = cells.cluster_centers_, num_cells // 2, num_cells // 3
+    joint = isjax.empirical_joint(np.asarray(cells.labels_), y, shape=(num_cells, int(y.max()) + 1))
+    network = isjax.MLP((16, num_units), joint.shape[1], "tanh")
+    params = trained(jax.random.key(0), network, features, y)
+    middle, num_features = np.median(features, axis=0), features.shape[1]
+    directions = np.linalg.svd(features - features.mean(0), full_matrices=False)[2][:num_units].T
+    order, weights = rng.permutation(num_features), rng.normal(size=(num_features, 16))
 
-    encoders = {
-        "relabelled X": jax.random.permutation(key_relabel, num_cells),
-        f"mean feature, {third} bins": centres.mean(1).argsort().argsort() * third // num_cells,
-        f"half of the features, {half} codes": k_means(centres[:, : num_features // 2], half).labels_,
-        f"k-means, {half} codes": k_means(centres, half).labels_,
-        f"KL-means, {half} codes": isjax.kl_means_quantizer(key_means, joint, num_codes=half).codes,
-        f"hidden layer, {num_signs} signs": hidden_codes(key_network, centres, joint, num_signs),
-        f"random, {half} codes": jax.random.randint(key_random, num_cells, 0, half),
+    def layers(rows):
+        return [np.asarray(layer) for layer in network.apply(params, jnp.asarray(rows), method="activations")]
+
+    codes = {
+        "X relabelled": rng.permutation(num_cells),
+        "bins of the mean feature": centres.mean(1).argsort().argsort() * third // num_cells,
+        "k-means of half of the features": k_means(centres[:, : num_features // 2], half).labels_,
+        "k-means": k_means(centres, half).labels_,
+        "KL-means": isjax.kl_means_quantizer(jax.random.key(0), joint, num_codes=half).codes,
+        "signs of the second layer": (layers(centres)[1] > 0) @ 2 ** np.arange(num_units),
+        "random codes": rng.integers(half, size=num_cells),
         "constant": np.zeros(num_cells, int),
     }
-    return {name: np.asarray(codes) for name, codes in encoders.items()}
+    functions = {
+        "features": lambda rows: rows,
+        "features in another order": lambda rows: rows[:, order],
+        "two bins of each feature": lambda rows: rows > middle,
+        "principal components": lambda rows: rows @ directions,
+        "16 random features": lambda rows: np.tanh(rows @ weights),
+        "first layer, 16 units": lambda rows: layers(rows)[0],
+        "second layer": lambda rows: layers(rows)[1],
+        "cells": lambda rows: np.eye(num_cells)[cells.predict(rows)],
+    }
+    return cells.predict, codes, functions
 
 
-def regression_for(first, inputs, y):
-    """A logistic regression with its penalty chosen by cross-validation on these rows."""
-    regression = make_pipeline(first, LogisticRegression(max_iter=1000))
-    strengths = {"logisticregression__C": np.geomspace(1e-3, 100, 6)}
-    return GridSearchCV(regression, strengths, scoring="neg_log_loss", cv=5).fit(inputs, y).best_estimator_
-
-
-def held_out(regression, inputs, y, num_folds):
-    """Cross-entropy of each row under a regression fitted to the other folds."""
-    folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
-    p = np.asarray(cross_val_predict(regression, inputs, y, cv=folds, method="predict_proba"))
-    return -np.log(p[np.arange(len(y)), y])
-
-
-def interval_of_mean(values):
-    """Mean of each column and the ends of its 95 % interval, [3, column]."""
-    mean, width = values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
-    return np.stack([mean, mean - width, mean + width])
-
-
-def lies_in(value, interval, *, slack=1e-5):
-    """Whether the value is in the interval, up to the optimizer's error: for a relabelling both are zero."""
-    return (interval[1] - slack <= value) & (value <= interval[2] + slack)
-
-
-@threadpool_limits.wrap(limits=1)  # products this small are slower on several threads
-def compare(features, y, num_cells, num_signs, *, num_resamples, num_folds):
+def compare(features, y, num_cells, num_units, *, spec=SPEC, num_resamples=199):
     """Loss and rise of every encoder on the rows that were not used to learn it."""
-    learn, rest = map(np.asarray, train_test_split(np.arange(len(y)), train_size=1 / 3, random_state=0, stratify=y))
-    features = MinMaxScaler().fit(features[learn]).transform(features)
-    cells = k_means(features[learn], num_cells)
-    x, num_classes = np.asarray(cells.predict(features)), int(y.max()) + 1
-    joint = isjax.empirical_joint(x[learn], y[learn], shape=(num_cells, num_classes))
-    centres = jnp.asarray(cells.cluster_centers_, joint.dtype)
-    encoders = encoders_of(jax.random.key(0), centres, joint, num_signs)
-    on_features = regression_for(MinMaxScaler(), features[learn], y[learn])
-    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    on_codes = regression_for(one_hot, x[learn, None], y[learn])
-    features, x, y = features[rest], x[rest], y[rest]
-    codes = {name: encoder[x] for name, encoder in encoders.items()}
+    rng, num_classes = np.random.default_rng(0), int(y.max()) + 1
+    learn, rest = np.split(rng.permutation(len(y)), [len(y) // 3])
+    low, high = features[learn].min(0), features[learn].max(0)
+    features = ((features - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    cell_of, encoders, functions = encoders_of(rng, features[learn], y[learn], num_cells, num_units)
+    features, y = features[rest], y[rest]
 
-    # By counting, with Grassberger's correction: many pairs (x, y) occur only once or twice.
-    columns = {"Y": y, "X": x} | codes
-    spec = isjax.data.MeasureSpec(
-        target="Y", inputs=("X",), encoders=tuple(codes), method="grassberger", num_resamples=num_resamples
+    columns = {name: np.asarray(codes)[cell_of(features)] for name, codes in encoders.items()}
+    counted = {"Y": y, "X": cell_of(features)} | columns
+    of_counts = isjax.data.MeasureSpec(
+        target="Y", inputs=("X",), encoders=tuple(columns), num_resamples=num_resamples, num_permutations=1
     )
-    measured = isjax.data.measure(jax.random.key(0), columns, spec)
-    loss = np.array([(each.loss.corrected, each.low, each.high) for each in measured.encoders]).T
+    measured = isjax.data.measure(jax.random.key(0), counted, of_counts)
+
+    # The same key gives the same folds and rows to learn from: all comparisons are paired. Columns of zeros change no
+    # number, and with similar widths all samples share one program.
+    views = {name: function(features) for name, function in functions.items()}
+    views |= {name: np.eye(num_cells)[codes] for name, codes in columns.items()}
+    width = max(view.shape[1] for view in views.values()) // 4
+    padded = {name: np.pad(view, ((0, 0), (0, max(width - view.shape[1], 0)))) for name, view in views.items()}
+    samples = {
+        name: isjax.Sample(view.astype(np.float32), y)  # pyright: ignore[reportArgumentType]
+        for name, view in padded.items()
+    }
+    networks = {
+        f"encoder-decoder, {num_codes} {kind} codes": isjax.EncoderDecoder((32,), num_codes, num_classes, (), kind)
+        for num_codes, kind in ((16, "soft"), (64, "soft"), (64, "hard"))
+    }
+    of_codes = dataclasses.replace(spec, hidden=(), networks=networks)
+    direct = isjax.cross_validate(jax.random.key(1), samples, spec)
+    learned = isjax.cross_validate(jax.random.key(1), {"features": samples["features"]}, of_codes)
+    # A learner and what it sees are both rows of one comparison.
+    parts = "row_loss", "row_accuracy", "validation_loss", "learning_rate", "batch_size", "step"
+    joined = {part: jnp.concatenate([getattr(direct, part), getattr(learned, part).swapaxes(0, 1)]) for part in parts}
+    found = dataclasses.replace(direct, samples=direct.samples + learned.networks, **joined)
+
+    def rise(reference):
+        return dict(zip(found.samples, np.stack(found.rise(reference), 1)[:, :, 0, 0], strict=True))
+
     kept_and_lost = [each.information.plug_in + each.loss.plug_in for each in measured.encoders]
-
-    # By classifiers, with all folds and with two: cross-entropy of each row, [row, encoder].
-    def risks_of(num_folds):
-        return np.stack([held_out(on_codes, u[:, None], y, num_folds) for u in (x, *codes.values())], axis=1)
-
-    risks = risks_of(num_folds)
-    rises, of_half = (each[:, 1:] - each[:, :1] for each in (risks, risks_of(2)))
-    rise = interval_of_mean(rises)
-
-    def difference(sample):
-        x, y, u, rises = sample
-        plug_in = isjax.estimate_information_loss(
-            x, y, u.T, shape=(num_cells, num_classes, num_cells), method="plug_in"
-        )
-        return rises.mean(0) - plug_in
-
-    sample = x, y, np.stack([*codes.values()], axis=1), jnp.asarray(rises, jnp.float32)
-    together = isjax.bootstrap(jax.random.key(0), difference, sample, num_resamples=num_resamples)
     return {
-        "names": [*codes],
         "rows": len(y),
-        "cells": num_cells,
         "classes": num_classes,
+        "H(Y)": float(found.target_entropy),
         "I(X;Y)": measured.information.corrected,
-        "loss": loss,
-        "rise": rise,
-        "rise − loss": np.stack([rise[0] - loss[0], together.low, together.high]),
-        "mean rise − loss": float((rise[0] - loss[0]).mean()),
-        "mean rise − loss, two folds": float((of_half.mean(0) - loss[0]).mean()),
-        "agree": lies_in(loss[0], rise) | lies_in(rise[0], loss),
-        "held-out cross-entropy of X": float(risks[:, 0].mean()),
-        "held-out cross-entropy": risks[:, 1:].mean(0),
-        "held-out cross-entropy of all features": float(held_out(on_features, features, y, num_folds).mean()),
+        "risk": dict(zip(found.samples, np.asarray(found.risk).mean((1, 2, 3)), strict=True)),
+        "loss": {each.column: np.array([each.loss.corrected, each.low, each.high]) for each in measured.encoders},
+        "rise over the cells": {name: each for name, each in rise("cells").items() if name in encoders},
+        "rise over the features": {name: each for name, each in rise("features").items() if name not in encoders},
         "identity, largest gap": float(np.abs(np.array(kept_and_lost) - measured.information.plug_in).max()),
     }
 
 
-def main(path, *, sizes=SIZES, num_resamples=499, num_folds=10):
-    options = {"num_resamples": num_resamples, "num_folds": num_folds}
+def agree(loss, rise, *, slack=1e-5):
+    """Whether one is in the interval of the other, up to rounding: for a relabelling both are near zero."""
+    return any(low - slack <= value <= high + slack for (value, *_), (_, low, high) in ((loss, rise), (rise, loss)))
+
+
+def main(path, *, sizes=SIZES, **options):
     found = {}
-    for name, size in sizes.items():
-        features, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-        found[name] = compare(features, y, *size, **options)
-        show(name, found[name])
+    for table, size in sizes.items():
+        features, y = getattr(datasets, f"load_{table}")(return_X_y=True)
+        found[table] = compare(features, y, *size, **options)
+        show(table, found[table])
         if "null" not in found:
-            shuffled = np.random.default_rng(0).permutation(y)
-            found["null"] = compare(features, shuffled, *size, **options)
-            show(f"null, {name} with Y shuffled", found["null"])
-    draw(path, found, [*sizes])
+            found["null"] = compare(features, np.random.default_rng(0).permutation(y), *size, **options)
+            show(f"null, {table} with Y shuffled", found["null"])
+    draw(path, found)
     return found
 
 
-def show(name, found):
-    rows, cells, classes = (found[size] for size in ("rows", "cells", "classes"))
-    print(f"{name}: {rows} rows, {cells} cells, {classes} classes, I(X;Y) = {found['I(X;Y)']:.3f} nats")
-    print(f"{'':30}{'held out':>8}{'loss':>10}{'rise':>26}{'rise − loss':>33}")
-    for who in ("all features", "X"):
-        print(f"{who:30}{found[f'held-out cross-entropy of {who}']:8.3f}")
-    for i, encoder in enumerate(found["names"]):
-        print(f"{encoder:30}{found['held-out cross-entropy'][i]:8.3f}", end="")
-        for part in ("loss", "rise", "rise − loss"):
-            print("    {:6.3f} ({:6.3f} to {:6.3f})".format(*(found[part][:, i].round(3) + 0.0)), end="")
-        print("  agree" if found["agree"][i] else "  differ")
-    few, many = found["mean rise − loss, two folds"], found["mean rise − loss"]
-    print(f"mean rise − loss: {many:.3f}, with half of the rows to learn from {few:.3f}")
+def show(table, found):
+    print("{}: {rows} rows, {classes} classes, H(Y) = {H(Y):.3f}, I(X;Y) = {I(X;Y):.3f} nats".format(table, **found))
+    print(f"{'':34}held out{'rise':>26}{'loss by counting':>30}")
+    for over in ("rise over the features", "rise over the cells"):
+        print(f"{over}:")
+        for name in found[over]:
+            columns = [each[name] for each in (found[over], found["loss"]) if name in each]
+            cells = ["{:8.3f} ({:6.3f} to {:6.3f})".format(*(each.round(3) + 0.0)) for each in columns]
+            verdict = ("agree" if agree(*columns) else "differ") if name in found["loss"] else ""
+            print(f"  {name:32}{found['risk'][name]:8.3f}  {'    '.join([*cells, verdict])}")
+    difference = np.mean([found["rise over the cells"][name][0] - loss[0] for name, loss in found["loss"].items()])
+    print(f"mean rise − loss: {difference:.3f}")
     print(f"largest |I(X;Y) − I(U;Y) − I(X;Y|U)| of the plug-ins: {found['identity, largest gap']:.1e}\n")
 
 
-def draw(path, found, tables):
+def draw(path, found):
     with plt.style.context(pathlib.Path(__file__).with_name("isjax.mplstyle")):
-        figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.9))
-        colours = [*plt.rcParams["axes.prop_cycle"].by_key()["color"], "0.55"]
-        for table, marker in zip(tables, "os^D", strict=False):
-            axis = axes[int(table != tables[0])]
-            for name, colour, loss, rise in zip(
-                found[table]["names"], colours, found[table]["loss"].T, found[table]["rise"].T, strict=True
-            ):
-                axis.errorbar(
-                    loss[0], rise[0], xerr=ends(loss), yerr=ends(rise), fmt=marker, color=colour, elinewidth=0.9
-                )
-                if axis is axes[0]:
-                    axis.plot([], [], "o", color=colour, label=name.partition(",")[0])
-            if axis is axes[1]:
-                axis.plot([], [], marker, color="0.4", label=table.replace("_", " "))
-        null, look = found["null"], {"color": "black", "markersize": 5, "zorder": 4, "label": "null: Y shuffled"}
-        axes[0].plot(null["loss"][0], null["rise"][0], "x", **look)
-        for axis, title in zip(axes, (tables[0], "smaller tables"), strict=True):
-            axis.axline((0, 0), slope=1, color="black", linewidth=0.8, label="rise = loss", zorder=1)
-            axis.set(title=title, xlabel="loss I(X;Y|U), by counting (nats)")
-        axes[0].set_ylabel("rise in held-out cross-entropy (nats)")
-        axes[1].legend(loc="upper left")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.4), width_ratios=(1, 1.1))
+        for i, ((table, of_table), marker) in enumerate(zip(found.items(), "oxs^D", strict=False)):
+            look = {"fmt": marker, "elinewidth": 0.9, "color": "black" if table == "null" else f"C{i - (i > 1)}"}
+            (loss, xerr), (rise, yerr) = (bars(of_table[part]) for part in ("loss", "rise over the cells"))
+            label = "Y shuffled" if table == "null" else table.replace("_", " ")
+            left.errorbar(loss, rise, yerr, xerr, label=label, **look)
+            rise, xerr = bars(of_table["rise over the features"])
+            right.errorbar(rise, np.arange(len(rise)) + 0.16 * (i - 2), xerr=xerr, **look)
+        left.axline((0, 0), slope=1, color="black", linewidth=0.8, zorder=1)
+        left.set(title="codes of a few cells X", xlabel="loss I(X;Y|U), by counting (nats)")
+        left.set_ylabel("rise over the cells (nats)")
+        right.axvline(0, color="black", linewidth=0.8, zorder=1)
+        right.set(title="representations of the features", xlabel="rise over the features (nats)")
+        names = [name.replace(", ", ",\n") for name in next(iter(found.values()))["rise over the features"]]
+        right.set_yticks(range(len(names)), names)
+        right.invert_yaxis()
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
         figure.savefig(path)
         plt.close(figure)
 
 
-def ends(interval):
-    """Lengths of the two error bars; the estimate need not be the middle of its interval."""
-    estimate, low, high = interval
-    return [[max(estimate - low, 0)], [max(high - estimate, 0)]]
+def bars(intervals):
+    """Estimates, and the lengths of their error bars."""
+    estimate, low, high = np.array(list(intervals.values())).T
+    return estimate, np.maximum([estimate - low, high - estimate], 0)
 
 
 if __name__ == "__main__":
