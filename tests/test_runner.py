@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 import isjax
 import isjax.study
 from isjax._shell.files import write_atomically
-from isjax.study import blocks, report, results, runner
+from isjax.study import blocks, checkpoints, report, results, runner
 from tests.helpers import refused
 
 SPEC = isjax.SweepSpec(
@@ -229,3 +230,40 @@ def test_runs_that_diverged_are_named_in_the_log_the_table_and_the_figure(proble
     assert sentence in " ".join(capsys.readouterr().out.split())
     notes = [text.get_text() for text in isjax.study.figure(found).texts]
     assert sentence.partition(":")[0] in notes
+
+
+def test_a_network_is_traced_once_however_many_blocks_it_has(problems, monkeypatch):
+    traced, on_host = [], jax.device_get(list(problems.values()))
+    monkeypatch.setattr(runner, "digest_of_computation", lambda spec, problem: traced.append(spec) or "computation")
+    monkeypatch.setattr(blocks, "MOST_STEPS", 1)
+    key = blocks.PlainKey.of(KEY)
+    plan = runner._plan(key, list(problems), on_host, SPEC)
+    assert len(plan.blocks) == len({checkpoints.digest(identity) for identity in plan.identities}) == 3 * 2**4
+    assert len(traced) == 2 * len({problem.features.shape for problem in on_host})
+    for block, identity in zip(plan.blocks, plan.identities, strict=True):
+        digests = [checkpoints.digest_of_problem(on_host[i]) for i in block.problems]
+        assert identity == checkpoints.identify(key, digests, block.spec, computation="computation")
+
+
+def test_the_next_block_is_compiled_while_one_is_trained(problems, study, monkeypatch):
+    num_blocks, compiled, trained = len(blocks.blocks(list(problems.values()), SPEC)), [], []
+
+    def compile_block(work):
+        program = blocks.compile_block(work)
+        compiled.append(work)
+        return program
+
+    def train_block(work, report, program):
+        trained.append(blocks.train_block(work, report, program))
+        deadline = time.monotonic() + 300
+        while len(compiled) < min(len(trained) + 1, num_blocks) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(compiled) == min(len(trained) + 1, num_blocks)
+        return trained[-1]
+
+    monkeypatch.setattr(runner, "compile_block", compile_block)
+    monkeypatch.setattr(runner, "train_block", train_block)
+    again = isjax.study.run(KEY, problems, SPEC)
+    assert len(compiled) == num_blocks
+    for name in study.data_vars:
+        np.testing.assert_array_equal(again[name], study[name])
