@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from isjax import _checks
 from isjax._display import displayed
-from isjax._typing import Array, ArrayLike, Float, Int, Key
+from isjax._typing import Array, Float, Int, Key
 from isjax.entropies import entropy
 from isjax.estimation import Interval
 from isjax.networks import MLP, EncoderDecoder, check_network
@@ -52,6 +52,9 @@ __all__ = [
     "sample_groups",
 ]
 
+_Values = Array | np.ndarray
+"""Arrays on the device or on the host."""
+
 _EVERY = 10  # one of so many rows chooses the step, the batch size and the learning rate
 _MOST_VALIDATION = 4096  # rows
 _MOST_PADDING = 4
@@ -66,9 +69,9 @@ class Sample(NamedTuple):
       arXiv:2405.20452, the proposed check on benchmark data.
     """
 
-    features: Float[ArrayLike, "n d"] | Int[ArrayLike, "n d"]
+    features: Float[_Values, "n d"] | Int[_Values, "n d"]
     """Numbers, which need not be scaled."""
-    targets: Int[ArrayLike, "n"]
+    targets: Int[_Values, "n"]
     """Class of each row, in 0 … y − 1."""
 
 
@@ -297,8 +300,8 @@ class CheckedSamples(NamedTuple):
     """Samples that can be cross-validated."""
 
     names: tuple[str, ...]
-    features: tuple[Float[ArrayLike, "n _"], ...]
-    targets: Int[ArrayLike, "n"]
+    features: tuple[Float[_Values, "n _"], ...]
+    targets: Int[_Values, "n"]
     num_classes: int
     num_folds: int
 
@@ -527,7 +530,7 @@ def _stacked(results: Sequence[Candidates]) -> Candidates:
     return jax.tree.map(lambda *arrays: jnp.stack(arrays, 1), *results)
 
 
-def sample_groups(features: Sequence[Float[ArrayLike, "n _"]], networks: Mapping[str, nn.Module]) -> list[list[int]]:
+def sample_groups(features: Sequence[Float[_Values, "n _"]], networks: Mapping[str, nn.Module]) -> list[list[int]]:
     """Positions of samples in groups that share their programs.
 
     Networks of this library give the same numbers if features are padded with zeros, so samples are padded to up to
