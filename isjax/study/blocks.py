@@ -76,7 +76,7 @@ class Part(NamedTuple):
     arrays: dict[str, np.ndarray]
     """The fields of its ``SweepResult``."""
     seconds: dict[str, float]
-    """Seconds spent waiting for the compiler, and running."""
+    """Seconds spent compiling and running."""
 
 
 def blocks(problems: Sequence[Problem], spec: SweepSpec, *, most_steps: int | None = None) -> list[Block]:
