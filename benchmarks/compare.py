@@ -9,6 +9,7 @@ time, one on each core.
 import argparse
 import pathlib
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,8 @@ def encoders():
     """Samples of the digits, by name."""
     from sklearn.datasets import load_digits
 
-    pixels, targets = load_digits(return_X_y=True)
+    digits: Any = load_digits()
+    pixels, targets = np.asarray(digits.data), np.asarray(digits.target)
     means = pixels.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     centred = pixels - pixels.mean(0)
     components = centred @ np.linalg.svd(centred, full_matrices=False)[2][:16].T
@@ -53,9 +55,10 @@ def fit(features, targets, train, held_out, seed):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    batch_size: Any = min(32, len(train))
     network = MLPClassifier(
         (64,),
-        batch_size=min(32, len(train)),
+        batch_size=batch_size,
         learning_rate_init=RATE,
         alpha=0.0,
         max_iter=EPOCHS,
@@ -83,7 +86,7 @@ def by_scikit_learn(samples, lengths, *, jobs):
                 for train, held_out in folds.split(sample.features, sample.targets):
                     rows = np.random.default_rng(seed).permutation(train)[:length]
                     tasks.append(delayed(fit)(sample.features, sample.targets, rows, held_out, seed))
-    found = Parallel(jobs)(tasks)
+    found: Any = Parallel(jobs)(tasks)
     shape = len(samples), len(lengths), -1
     losses = np.array([loss.mean() for loss, _ in found]).reshape(shape).mean(-1)
     return losses, np.array([accuracy for _, accuracy in found]).reshape(shape).mean(-1)
@@ -105,7 +108,7 @@ def main(arguments):
         return found, time.perf_counter() - start
 
     found, cold = by_isjax(0)
-    warm, theirs = [], []
+    warm, theirs, losses, accuracies = [], [], np.zeros(0), np.zeros(0)
     jobs = len(jax.devices())
     for i in range(options.rounds):
         warm.append(by_isjax(1 + i)[1])

@@ -22,9 +22,10 @@ VALUES = oracle.VALUES
 EVERY = (*RULES, isjax.squared_error(VALUES))
 NAMES = (*RULES, "squared_error")
 KEY = jax.random.key(1)
+MLP = isjax.MLP((6,), 4)
 SPEC = isjax.SweepSpec(
     networks={
-        "mlp": isjax.MLP((6,), 4),
+        "mlp": MLP,
         "soft": isjax.EncoderDecoder((6,), 3, 4),
         "hard": isjax.EncoderDecoder((6,), 3, 4, quantisation="hard"),
     },
@@ -105,7 +106,7 @@ def test_the_logarithmic_rule_is_the_result_itself_and_no_rule_changes_the_train
 
 def test_accuracy_is_how_often_the_most_probable_class_is_right(result):
     problem = problem_of("biased")
-    config, network = SPEC.train_config("mlp", 32), SPEC.networks["mlp"]
+    config, network = SPEC.train_config("mlp", 32), MLP
     trace = isjax.train(jax.random.fold_in(KEY, 0), problem, 16, 0.3, network=network, config=config)
     guesses = np.argmax(trace.log_decoder, -1)[:, problem.codes]
     right = [sum(problem.joint[x, guess] for x, guess in enumerate(of_evaluation)) for of_evaluation in guesses]
@@ -163,7 +164,7 @@ def test_the_null_without_discrimination_no_rule_sees_a_bias_and_no_guess_is_bet
 
 
 def test_a_run_that_diverged_has_no_risk_under_any_rule():
-    spec = dataclasses.replace(SPEC, learning_rates=(1e30,), networks={"mlp": SPEC.networks["mlp"]})
+    spec = dataclasses.replace(SPEC, learning_rates=(1e30,), networks={"mlp": MLP})
     result = isjax.sweep(KEY, [problem_of()], spec)
     assert result.diverged.any()
     lost = ~np.isfinite(np.asarray(result.risk[..., -1]))
@@ -241,7 +242,7 @@ def test_a_study_is_resumed_under_its_own_rules_and_not_under_others(study, tmp_
         resumed = isjax.study.run(KEY, PROBLEMS, SPEC, output=path, resume=True)
     xr.testing.assert_identical(resumed.drop_attrs(deep=False), study.drop_attrs(deep=False))
     caplog.set_level(logging.INFO, "isjax")
-    other = dataclasses.replace(SPEC, rules=("log", "brier"), networks={"mlp": SPEC.networks["mlp"]})
+    other = dataclasses.replace(SPEC, rules=("log", "brier"), networks={"mlp": MLP})
     with pytest.raises(FileExistsError, match="has another spec, key, problems or versions"):
         isjax.study.run(KEY, PROBLEMS, other, output=path, resume=True)
     found = isjax.study.run(KEY, PROBLEMS, other, output=path, resume=True, overwrite=True)

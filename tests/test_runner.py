@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 
 import jax
 import numpy as np
@@ -243,27 +242,3 @@ def test_a_network_is_traced_once_however_many_blocks_it_has(problems, monkeypat
     for block, identity in zip(plan.blocks, plan.identities, strict=True):
         digests = [checkpoints.digest_of_problem(on_host[i]) for i in block.problems]
         assert identity == checkpoints.identify(key, digests, block.spec, computation="computation")
-
-
-def test_the_next_block_is_compiled_while_one_is_trained(problems, study, monkeypatch):
-    num_blocks, compiled, trained = len(blocks.blocks(list(problems.values()), SPEC)), [], []
-
-    def compile_block(work):
-        program = blocks.compile_block(work)
-        compiled.append(work)
-        return program
-
-    def train_block(work, report, program):
-        trained.append(blocks.train_block(work, report, program))
-        deadline = time.monotonic() + 300
-        while len(compiled) < min(len(trained) + 1, num_blocks) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(compiled) == min(len(trained) + 1, num_blocks)
-        return trained[-1]
-
-    monkeypatch.setattr(runner, "compile_block", compile_block)
-    monkeypatch.setattr(runner, "train_block", train_block)
-    again = isjax.study.run(KEY, problems, SPEC)
-    assert len(compiled) == num_blocks
-    for name in study.data_vars:
-        np.testing.assert_array_equal(again[name], study[name])

@@ -28,7 +28,6 @@ __all__ = [
     "Work",
     "assemble",
     "blocks",
-    "compile_block",
     "settings",
     "train_block",
     "versions",
@@ -81,7 +80,7 @@ class Part(NamedTuple):
     arrays: dict[str, np.ndarray]
     """The fields of its ``SweepResult`` or ``Candidates``; those of ``scores`` as ``"brier/decoder_error"``."""
     seconds: dict[str, float]
-    """Seconds spent waiting for the compiler, and running."""
+    """Seconds spent compiling and running."""
 
 
 def blocks(
@@ -232,35 +231,6 @@ class Work(NamedTuple):
     """The versions that must be installed."""
 
 
-def compile_block(work: Work) -> Callable[[], SweepResult]:
-    """Compiles the program of a block, in whatever process and thread this is.
-
-    Args:
-      work: what to train.
-
-    Returns:
-      A function without arguments that starts the training; its results are arrays on the device.
-
-    Raises:
-      RunError: if this process has other versions than the work requires.
-
-    Examples:
-      >>> import isjax, jax, isjax.study.blocks as blocks
-      >>> key, options = jax.random.key(0), {"num_inputs": 3, "num_relevant": 2, "num_classes": 2}
-      >>> problem = jax.device_get(isjax.sparse_source(key, **options, discrimination=0.8).problem("biased"))
-      >>> spec = isjax.SweepSpec(hidden=((8,),), lengths=(16, 32), num_seeds=2, num_steps=10, num_evals=2)
-      >>> work = blocks.Work(blocks.PlainKey.of(key), [problem], spec, blocks.settings(), blocks.versions())
-      >>> blocks.compile_block(work)().steps.shape
-      (1, 1, 1, 1, 2, 2, 2)
-    """
-    if versions() != work.versions:
-        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
-    with _under(work.settings):
-        if isinstance(work.problems, CheckedSamples):
-            return compile_candidates(work.key.on_device(), work.problems, work.spec)
-        return compile_sweep(work.key.on_device(), work.problems, work.spec)
-
-
 @contextlib.contextmanager
 def _under(settings: Mapping[str, Any]) -> Iterator[None]:
     """With settings of JAX, in this thread."""
@@ -272,17 +242,12 @@ def _under(settings: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def train_block(
-    work: Work,
-    report: Callable[[str], object] = lambda _: None,
-    compiled: Callable[[], Callable[[], SweepResult]] | None = None,
-) -> Part:
+def train_block(work: Work, report: Callable[[str], object] = lambda _: None) -> Part:
     """Trains a block, in whatever process this is. Its arrays come from the host and return to it, once each.
 
     Args:
       work: what to train.
       report: is called with ``"compiling"``, then with ``"training"``.
-      compiled: waits for what ``compile_block`` returns; that is called here if None.
 
     Returns:
       The results and the timings.
@@ -301,18 +266,26 @@ def train_block(
       training
       (1, 1, 1, 1, 2, 2, 2)
     """
-    report("compiling")
-    start = time.perf_counter()
-    program = compile_block(work) if compiled is None else compiled()
-    ready = time.perf_counter()
-    report("training")
+    if versions() != work.versions:
+        raise RunError(f"a worker has {versions()}, but the coordinator {work.versions}")
     with _under(work.settings):
+        report("compiling")
+        start = time.perf_counter()
+        program = _compiled(work)
+        ready = time.perf_counter()
+        report("training")
         result = program()
     while not all(array.is_ready() for array in jax.tree.leaves(result)):
         # block_until_ready would delay Ctrl-C
         time.sleep(POLL_SECONDS)
     seconds = {"compile": ready - start, "run": time.perf_counter() - ready}
     return Part(_arrays(jax.device_get(result)), seconds)
+
+
+def _compiled(work: Work) -> Callable[[], SweepResult | Candidates]:
+    if isinstance(work.problems, CheckedSamples):
+        return compile_candidates(work.key.on_device(), work.problems, work.spec)
+    return compile_sweep(work.key.on_device(), work.problems, work.spec)
 
 
 def settings() -> dict[str, Any]:

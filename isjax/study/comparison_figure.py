@@ -67,8 +67,10 @@ def _panel(axis: Axes, study: xr.Dataset, names: list[str]) -> None:
     means = of_rows.mean("row").to_numpy()
     errors = _WIDTH * of_rows.std("row", ddof=1).to_numpy() / np.sqrt(study.sizes["row"])
     for i, name in enumerate(names):
-        look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "label": name}
-        axis.errorbar(num_rows, means[i], yerr=errors[i], elinewidth=0.8, capsize=1.5, **look)
+        colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+        axis.errorbar(
+            num_rows, means[i], yerr=errors[i], elinewidth=0.8, capsize=1.5, color=colour, marker=marker, label=name
+        )
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_locator(FixedLocator(np.unique(num_rows).tolist()))
     axis.xaxis.set_minor_locator(NullLocator())

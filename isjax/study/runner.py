@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,7 +48,6 @@ from isjax.study.blocks import (
     Work,
     assemble,
     blocks,
-    compile_block,
     settings,
     train_block,
     versions,
@@ -124,7 +122,7 @@ def run(
       A dataset with the dimensions problem, network, batch_size, learning_rate, length, seed and evaluation (see
       ``isjax.study.results.to_dataset``), or problem, network, length, seed, row and fold for samples (see
       ``isjax.study.comparison.to_dataset``), indexed by source and encoder: ``study.sel(encoder="biased")``. Its
-      attributes include the key, the seconds spent waiting for the compiler and running, summed over blocks, and a
+      attributes include the key, the seconds spent compiling and running, summed over blocks, and a
       digest of all that determines the numbers.
 
     Raises:
@@ -314,12 +312,13 @@ def _least_code_loss(problems: Sequence[Problem], spec: SweepSpec) -> np.ndarray
 def _plan(key: PlainKey, names: Sequence[Name], problems: list[Problem] | CheckedSamples, spec: SweepSpec) -> _Plan:
     cut = blocks(problems, spec)
     if isinstance(problems, CheckedSamples):
-        digests = [digest_of_arrays([features, problems.targets]) for features in problems.features]
-        seen = [(features, problems.num_classes) for features in problems.features]
+        arrays = list(map(np.asarray, problems.features))
+        digests = [digest_of_arrays([features, np.asarray(problems.targets)]) for features in arrays]
+        seen = [(features, problems.num_classes) for features in arrays]
         num_folds = problems.num_folds
     else:
         digests = [digest_of_problem(problem) for problem in problems]
-        seen = [(problem.features, problem.joint.shape[-1]) for problem in problems]
+        seen = [(np.asarray(problem.features), problem.joint.shape[-1]) for problem in problems]
         num_folds = None
     computations: dict[Any, str | None] = {}
     shared: dict[Any, dict[str, Any]] = {}  # what blocks that differ by their problems have in common
@@ -354,21 +353,8 @@ def _with_resume_hint(store: Checkpoints | NoCheckpoints) -> Iterator[None]:
 
 
 def _train_here(plan: _Plan, missing: Sequence[int], report: Callable[[str, int], None]) -> Iterator[tuple[int, Part]]:
-    """Blocks one after another; while one is trained, the next one is compiled.
-
-    One thread compiles, because blocks in a row often share a program. Processes of one JAX program must compile in the
-    same order, and do not compile ahead.
-    """
-    num_ahead = 1 if jax.process_count() == 1 else 0
-    pool, programs = ThreadPoolExecutor(1), {}
-    try:
-        for position, i in enumerate(missing):
-            for j in missing[position : position + num_ahead + 1]:
-                if j not in programs:
-                    programs[j] = pool.submit(compile_block, plan.work(j))
-            yield i, train_block(plan.work(i), lambda what, i=i: report(what, i), programs.pop(i).result)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for i in missing:
+        yield i, train_block(plan.work(i), lambda what, i=i: report(what, i))
 
 
 _MOST_SUBMITTED = 1024  # blocks at a time, which are looked through each time that some are finished
