@@ -96,7 +96,7 @@ class CrossValidation:
     """Losses of every row when it was held out, and what was chosen for each fold; in nats.
 
     Attributes:
-      row_loss: −log q(y | row), shape ``[sample, network, length, seed, row]``. NaN where no run was finite.
+      row_loss: −log q(y | row), shape ``[sample, network, length, seed, row]``.
       row_accuracy: one if the likeliest class is the row's, else zero; same shape.
       target_entropy: H(Y) of the rows, the risk of a learner that sees nothing.
       length: number of rows that each learner had, for training and validation together, shape ``[length]``, ascending
@@ -105,7 +105,7 @@ class CrossValidation:
       validation_loss: least loss of the validation rows, shape ``[sample, network, length, seed, fold]``.
       learning_rate: the rate of that loss; same shape.
       batch_size: the batch size of that loss; same shape.
-      step: the step of that loss; same shape.
+      step: the step of that loss, zero for the frequencies of the classes; same shape.
       samples: name of each sample.
       networks: name of each network.
       num_classes: number of classes.
@@ -252,7 +252,8 @@ def cross_validate(
     each seed, in the same fold for every sample. Folds have equal shares of each class. A length is a number of rows
     that a learner has, the first of those that are not held out; ``math.inf`` is all of them. Of these, every tenth (at
     most 4096) is left out of the training: by their loss are chosen the step, among the evaluations of the spec, and
-    the learning rate and batch size, for each fold separately. Features are standardised by the rows trained on.
+    the learning rate and batch size, for each fold separately. Features are standardised by the rows trained on. A
+    learner may ignore them: it predicts the frequencies of the classes, at step 0, where these have less loss.
 
     Args:
       key: a key of ``jax.random.key``; it draws the folds, the order of the rows, the initial weights and the batches.
@@ -754,20 +755,19 @@ def _choose(
 ) -> dict[str, Array]:
     candidates = jax.tree.map(_with_candidates_last, candidates)
     loss = candidates.validation_loss
-    best = jnp.argmin(jnp.where(jnp.isnan(loss), jnp.inf, loss), axis=-1)
-    best_of_row, loss, step = _take_last(best, fold), _at(loss, best), _at(candidates.step, best)
-    is_learned = _take_last(jnp.isfinite(loss), fold)
+    best = jnp.argmin(loss, axis=-1)
+    best_of_row = _take_last(best, fold)
     sizes = jnp.asarray(spec.batch_sizes, jnp.int32)
     rates = jnp.asarray(spec.learning_rates, loss.dtype)
     frequencies = jnp.bincount(targets, length=num_classes).astype(loss.dtype) / targets.size
     return {
-        "row_loss": jnp.where(is_learned, _at(candidates.row_loss, best_of_row), jnp.nan),
-        "row_accuracy": jnp.where(is_learned, _at(candidates.row_accuracy, best_of_row), jnp.nan),
+        "row_loss": _at(candidates.row_loss, best_of_row),
+        "row_accuracy": _at(candidates.row_accuracy, best_of_row),
         "target_entropy": entropy(frequencies),
-        "validation_loss": loss,
+        "validation_loss": _at(loss, best),
         "learning_rate": rates[best % rates.size],
         "batch_size": sizes[best // rates.size],
-        "step": step,
+        "step": _at(candidates.step, best),
     }
 
 

@@ -480,9 +480,9 @@ class LearnedRows(NamedTuple):
     row_accuracy: Float[Array, "k"]
     """Whether the likeliest class is the row's, zero or one; of a network with a code, how likely that is."""
     validation_loss: Float[Array, ""]
-    """Mean loss of the validation rows at that step; inf if no step had a finite one."""
+    """Mean loss of the validation rows at that step."""
     step: Int[Array, ""]
-    """That step."""
+    """That step; zero if the frequencies of the classes had less loss than the network at any evaluation."""
 
 
 def train_on_rows(
@@ -497,6 +497,9 @@ def train_on_rows(
     config: TrainConfig,
 ) -> LearnedRows:
     """Trains a network on rows of a table, stopped where its validation loss is least; checks no argument.
+
+    A learner may ignore what it sees: where the frequencies of the classes have a smaller validation loss than the
+    network at every evaluation, it predicts these.
 
     Features are standardised by the rows trained on: clipped to their range, then shifted and scaled to mean zero and
     variance one. A column that is constant there becomes zero. The network's q(y) is mixed with the frequencies of the
@@ -533,10 +536,13 @@ def train_on_rows(
       >>> float(learned.row_accuracy.mean())
       1.0
     """
+    rows = jax.tree.map(jnp.asarray, rows)
     key_init, key_batches = jax.random.split(key)
     data = _Data(rows.train, targets[rows.train], jnp.asarray(rows.num_train, jnp.int32))
     scaling = _Scaling.of(features[data.codes], jnp.arange(data.codes.size) < data.length)
     batches = _batches(key_batches, _Inputs(features, num_classes), data, config)
+
+    log_frequencies = _log_frequencies(data, num_classes, features.dtype)
 
     def apply(params: PyTree, inputs: Array) -> _Applied:
         return _apply(network, params, scaling.apply(inputs))
@@ -544,20 +550,27 @@ def train_on_rows(
     def on_rows(params: PyTree, chosen: Array) -> tuple[Array, Array]:
         with jax.default_matmul_precision("highest"):
             applied = apply(params, features[chosen])
-        return _of_rows(_with_one_more_row(applied, data, num_classes), targets[chosen])
+        return _of_rows(_with_one_more_row(applied, log_frequencies, data.length), targets[chosen])
+
+    def without_network(chosen: Array) -> tuple[Array, Array]:
+        every = jnp.broadcast_to(log_frequencies, (chosen.size, num_classes))
+        return _of_rows(_Applied(None, every), targets[chosen])
+
+    def validation_loss(losses: Array) -> Array:
+        is_given = jnp.arange(losses.size) < rows.num_validation
+        return jnp.sum(jnp.where(is_given, losses, 0)) / jnp.maximum(jnp.sum(is_given), 1)
 
     def evaluate(best: _Stopped, params: PyTree, step: Array) -> tuple[_Stopped, None]:
         losses, _ = on_rows(params, rows.validation)
-        is_given = jnp.arange(losses.size) < rows.num_validation
-        loss = jnp.sum(jnp.where(is_given, losses, 0)) / jnp.maximum(jnp.sum(is_given), 1)
-        return best.or_if_less(_Stopped(loss, step, params)), None
+        return best.or_if_less(_Stopped(validation_loss(losses), step, params)), None
 
     params = network.init(key_init, scaling.example())
-    none = _Stopped(jnp.asarray(jnp.inf, features.dtype), jnp.zeros((), jnp.int32), params)
+    ignorant = _Stopped(validation_loss(without_network(rows.validation)[0]), jnp.zeros((), jnp.int32), params)
     steps = _evaluation_steps(_num_steps(data, config), config.num_evals)
     learning_rate = jnp.asarray(learning_rate, features.dtype)
-    best, _ = _optimise(apply, params, batches, learning_rate, steps, evaluate, none, config)
-    losses, accuracies = on_rows(best.params, rows.held_out)
+    best, _ = _optimise(apply, params, batches, learning_rate, steps, evaluate, ignorant, config)
+    of_rows = zip(without_network(rows.held_out), on_rows(best.params, rows.held_out), strict=True)
+    losses, accuracies = (jnp.where(best.step == 0, without, with_network) for without, with_network in of_rows)
     return LearnedRows(losses, accuracies, best.loss, best.step)
 
 
@@ -603,16 +616,18 @@ class _Scaling(NamedTuple):
 _ENDS = (jnp.min, jnp.inf), (jnp.max, -jnp.inf)
 
 
-def _with_one_more_row(applied: "_Applied", data: _Data, num_classes: int) -> "_Applied":
-    """Mixed with the frequencies of the classes: (n q(y) + p(y)) / (n + 1), so that no class has a probability of zero.
+def _log_frequencies(data: _Data, num_classes: int, dtype: Any) -> Float[Array, "y"]:  # noqa: ANN401
+    """Of the rows trained on: log (n_y + 1) / (n + |Y|)."""
+    is_given = (jnp.arange(data.targets.size) < data.length).astype(dtype)
+    counts = jax.ops.segment_sum(is_given, data.targets, num_classes)
+    return jnp.log((counts + 1) / (data.length.astype(dtype) + num_classes))
 
-    p(y) = (n_y + 1) / (n + |Y|), from the rows trained on.
-    """
-    is_given, n = jnp.arange(data.targets.size) < data.length, data.length.astype(applied.log_decoder.dtype)
-    counts = jax.ops.segment_sum(is_given.astype(n.dtype), data.targets, num_classes)
-    of_row = jnp.log((counts + 1) / (n + num_classes)) - jnp.log1p(n)
+
+def _with_one_more_row(applied: "_Applied", log_frequencies: Array, length: Array) -> "_Applied":
+    """Mixed with the frequencies of the classes, (n q(y) + p(y)) / (n + 1): no class has a probability of zero."""
+    n = length.astype(log_frequencies.dtype)
     of_network = applied.log_decoder + jnp.log(n) - jnp.log1p(n)
-    return applied._replace(log_decoder=jnp.logaddexp(of_network, of_row))
+    return applied._replace(log_decoder=jnp.logaddexp(of_network, log_frequencies - jnp.log1p(n)))
 
 
 def _of_rows(applied: "_Applied", targets: Int[Array, "k"]) -> tuple[Float[Array, "k"], Float[Array, "k"]]:

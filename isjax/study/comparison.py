@@ -17,7 +17,7 @@ __all__ = [
     "Crossing",
     "cross_validation_of",
     "crossings",
-    "describe_diverged",
+    "describe_ignorant",
     "is_comparison",
     "to_dataset",
 ]
@@ -124,20 +124,20 @@ def cross_validation_of(study: xr.Dataset) -> CrossValidation:
     )
 
 
-def describe_diverged(study: xr.Dataset) -> str:
-    """How many learners had no finite loss, in a sentence; empty if none.
+def describe_ignorant(study: xr.Dataset) -> str:
+    """How many learners predict the frequencies of the classes, in a sentence; empty if none.
 
     Examples:
       >>> import isjax.study.comparison, xarray
-      >>> study = xarray.Dataset({"validation_loss": (("seed", "fold"), [[0.5, float("inf")]])})
-      >>> isjax.study.comparison.describe_diverged(study)
-      '1 of 2 learners diverged at every learning rate, and have no losses: give lower learning rates'
+      >>> study = xarray.Dataset({"step": (("seed", "fold"), [[0, 20]])})
+      >>> isjax.study.comparison.describe_ignorant(study)
+      '1 of 2 learners predict the frequencies of the classes: no step of their network had less validation loss.'
     """
-    diverged = ~np.isfinite(study["validation_loss"].to_numpy())
-    if not diverged.any():
+    is_ignorant = study["step"].to_numpy() == 0
+    if not is_ignorant.any():
         return ""
-    count = f"{np.count_nonzero(diverged)} of {diverged.size} learners"
-    return f"{count} diverged at every learning rate, and have no losses: give lower learning rates"
+    count = f"{np.count_nonzero(is_ignorant)} of {is_ignorant.size} learners"
+    return f"{count} predict the frequencies of the classes: no step of their network had less validation loss."
 
 
 class Crossing(NamedTuple):

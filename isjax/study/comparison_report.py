@@ -31,8 +31,8 @@ def print_comparison(study: xr.Dataset, console: Console, *, reference: str | No
     about = f"{num_rows} rows, {found.num_classes} classes, H(Y) = {entropy:.3f} nats; "
     about += f"{found.num_folds} folds, means over {len(found.fold)} seeds."
     console.print(textwrap.fill(about, 80), highlight=False)
-    if diverged := comparison.describe_diverged(study):
-        console.print(textwrap.fill(diverged, 80), style="bold", highlight=False)
+    if ignorant := comparison.describe_ignorant(study):
+        console.print(textwrap.fill(ignorant, 80), highlight=False)
     for i, network in enumerate(found.networks):
         longest = found.length[_order(found)[-1]]
         console.print(f"\n{label_of_network(study, network)}", style="bold", highlight=False, markup=False)

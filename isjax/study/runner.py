@@ -180,7 +180,8 @@ def run(
         with _fail_everywhere():
             if study is None and is_coordinator:
                 study = plan.study(parts)
-                if diverged := _describe_diverged(study):
+                diverged = "" if comparison.is_comparison(study) else results.describe_diverged(study)
+                if diverged:
                     _logger.warning("%s", diverged)
                 store.finish(study)
             store.remove_blocks()
@@ -236,11 +237,6 @@ def _check_problem(problem: Problem, name: Name) -> None:
         raise ValueError(
             f"codes of the problem {name} must be one of 0…{len(features) - 1} for each of {len(joint)} symbols"
         )
-
-
-def _describe_diverged(study: xr.Dataset) -> str:
-    of_kind = comparison if comparison.is_comparison(study) else results
-    return of_kind.describe_diverged(study)
 
 
 @dataclasses.dataclass(frozen=True)
