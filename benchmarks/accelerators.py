@@ -34,17 +34,32 @@ MEBIBYTE = 2**20
 
 
 def default_study():
-    return list(Sweep().problems().values()), DEFAULT_SPEC
+    return sweep(list(Sweep().problems().values()), DEFAULT_SPEC)
 
 
 def grid_of_mlp256():
-    return one_problem(), isjax.SweepSpec(hidden=((256,),), num_seeds=12_500, num_steps=2000)
+    return sweep(one_problem(), isjax.SweepSpec(hidden=((256,),), num_seeds=12_500, num_steps=2000))
 
 
 def encoder_decoders():
     networks = {"encoder-decoder": functools.partial(isjax.EncoderDecoder, (256,), 16)}
     options = {"optimizer": OPTIMIZERS["adam"], "learning_rates": (1e-3,), "num_seeds": 1250}
-    return one_problem(), isjax.SweepSpec(networks=networks, num_steps=2000, **options)
+    return sweep(one_problem(), isjax.SweepSpec(networks=networks, num_steps=2000, **options))
+
+
+def cross_validation():
+    rng = np.random.default_rng(0)
+    targets = jnp.asarray(rng.integers(0, 4, 20_000))
+    features = {name: rng.normal(size=(20_000, d)).astype(np.float32) for name, d in (("raw", 50), ("embedding", 16))}
+    samples = {name: isjax.Sample(jnp.asarray(values), targets) for name, values in features.items()}
+    options = {"optimizer": OPTIMIZERS["adam"], "learning_rates": (1e-3, 1e-2), "num_seeds": 20}
+    spec = isjax.SweepSpec(hidden=((256,),), lengths=(256, 2048, 16_000), num_steps=2000, **options)
+    return functools.partial(isjax.cross_validate, spec=spec, num_classes=4), samples
+
+
+def sweep(problems, spec):
+    """A sweep as a function of the key, the problems and the mesh, and the problems."""
+    return functools.partial(isjax.sweep, spec=spec), problems
 
 
 def one_problem():
@@ -56,6 +71,7 @@ SWEEPS = {
     "the default study": default_study,
     "100,000 networks of 256 hidden units": grid_of_mlp256,
     "10,000 encoder-decoders of 16 soft codes, Adam": encoder_decoders,
+    "1,200 networks of 256 units cross-validated on 20,000 rows": cross_validation,
 }
 
 
@@ -68,10 +84,10 @@ def compiled(name, topology):
         array = jnp.asarray(array)
         return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=everywhere)
 
-    problems, spec = SWEEPS[name]()
-    arguments = jax.tree.map(on_the_chips, (jax.random.key(0), problems))
+    function, arrays = SWEEPS[name]()
+    arguments = jax.tree.map(on_the_chips, (jax.random.key(0), arrays))
     start = time.perf_counter()
-    traced = jax.jit(lambda key, problems: isjax.sweep(key, problems, spec, mesh=mesh)).trace(*arguments)
+    traced = jax.jit(functools.partial(function, mesh=mesh)).trace(*arguments)
     lowered = traced.lower(lowering_platforms=("tpu",))
     middle = time.perf_counter()
     program = lowered.compile()

@@ -39,6 +39,7 @@ def comparison_figure(study: xr.Dataset) -> Figure:
       'held-out cross-entropy (nats)'
     """
     networks, names = study["network"].to_numpy(), [_label(name) for name in study["encoder"].to_numpy()]
+    sources = ", ".join(dict.fromkeys(map(_label, study["source"].to_numpy())))
     order = np.argsort(study["num_rows"].to_numpy(), kind="stable")
     study, num_columns = study.isel(length=order), min(len(names) + 1, 3)
     num_lines = -(-(len(names) + 1) // num_columns)
@@ -50,7 +51,7 @@ def comparison_figure(study: xr.Dataset) -> Figure:
         axes = made.subplots(1, len(networks), sharey=True, squeeze=False)[0]
         for axis, network in zip(axes, networks, strict=True):
             _panel(axis, study.sel(network=network), names)
-            axis.set_title(label_of_network(study, network))
+            axis.set_title(f"{sources}: {label_of_network(study, network)}")
         axes[0].set_ylabel("held-out cross-entropy (nats)")
         ceiling = 1.5 * float(study["target_entropy"])
         low, high = axes[0].get_ylim()
