@@ -84,7 +84,7 @@ def test_a_study_is_not_replaced_unless_this_is_said(folder, capsys):
 
 def test_options_have_the_defaults_of_python():
     command = cli._parse(["sweep"])
-    assert command.spec == isjax.SweepSpec(num_steps=2000)
+    assert command.spec == isjax.SweepSpec(num_steps=2000, rules=("log", "zero_one"))  # and prints the accuracy
     assert cli._parse(["sweep", "invariant"]).source.group == "cyclic"
     measured = cli._parse(["measure", "file.csv", "--target", "y"])
     assert measured.spec == isjax.data.MeasureSpec(target="y", inputs=())

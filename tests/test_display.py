@@ -49,6 +49,12 @@ SHOWN = {
     "Trace": lambda: isjax.train(
         KEY, SOURCE.problem("biased"), 8, 0.1, network=isjax.MLP((4,), 2), config=isjax.TrainConfig(num_steps=16)
     ),
+    "Sample": lambda: isjax.Sample(np.eye(64, dtype="f4"), np.arange(64) % 2),
+    "CrossValidation": lambda: isjax.cross_validate(
+        KEY,
+        {"<b>": isjax.Sample(np.eye(64, dtype="f4"), np.arange(64) % 2)},
+        isjax.SweepSpec(hidden=((4,),), lengths=(20,), num_steps=16),
+    ),
     "LayerLosses": lambda: isjax.LayerLosses(*(jnp.zeros((3, 64)) for _ in range(5))),
     "Measurement": lambda: isjax.data.measure(KEY, COLUMNS, MEASURE_SPEC),
     "MeasureSpec": lambda: MEASURE_SPEC,

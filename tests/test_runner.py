@@ -233,7 +233,7 @@ def test_runs_that_diverged_are_named_in_the_log_the_table_and_the_figure(proble
 
 def test_a_network_is_traced_once_however_many_blocks_it_has(problems, monkeypatch):
     traced, on_host = [], jax.device_get(list(problems.values()))
-    monkeypatch.setattr(runner, "digest_of_computation", lambda spec, problem: traced.append(spec) or "computation")
+    monkeypatch.setattr(runner, "digest_of_computation", lambda spec, *seen: traced.append(spec) or "computation")
     monkeypatch.setattr(blocks, "MOST_STEPS", 1)
     key = blocks.PlainKey.of(KEY)
     plan = runner._plan(key, list(problems), on_host, SPEC)
