@@ -116,13 +116,13 @@ class CrossValidation:
     """
 
     row_loss: Float[Array, "sample network length seed row"]
-    row_accuracy: Float[Array, "sample network length seed row"]
+    row_accuracy: Float[Array, "sample network length seed row"] = dataclasses.field(repr=False)
     target_entropy: Float[Array, ""]
     length: Int[Array, "length"]
-    fold: Int[Array, "seed row"]
-    validation_loss: Float[Array, "sample network length seed fold"]
+    fold: Int[Array, "seed row"] = dataclasses.field(repr=False)
+    validation_loss: Float[Array, "sample network length seed fold"] = dataclasses.field(repr=False)
     learning_rate: Float[Array, "sample network length seed fold"]
-    batch_size: Int[Array, "sample network length seed fold"]
+    batch_size: Int[Array, "sample network length seed fold"] = dataclasses.field(repr=False)
     step: Int[Array, "sample network length seed fold"]
     samples: tuple[str, ...]
     networks: tuple[str, ...]
