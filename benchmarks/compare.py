@@ -8,7 +8,6 @@ time, one on each core.
 
 import argparse
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 import optax
 
 import isjax
-from benchmarks._report import machine, print_machine, print_table, write_figures
+from benchmarks._report import in_turns, machine, print_machine, print_table, write_figures
 
 LENGTHS, NUM_SEEDS, NUM_FOLDS, EPOCHS, RATE = (100, 400, 1437), 2, 5, 45, 0.001
 
@@ -102,28 +101,20 @@ def main(arguments):
     about, samples, spec = machine("scikit-learn"), encoders(), spec_of(tuple(options.lengths))
     print_machine(about)
 
-    def by_isjax(seed):
-        start = time.perf_counter()
-        found = jax.block_until_ready(isjax.cross_validate(jax.random.key(seed), samples, spec, num_folds=NUM_FOLDS))
-        return found, time.perf_counter() - start
+    jobs, num_networks = len(jax.devices()), len(samples) * spec.num_members * NUM_FOLDS
 
-    found, cold = by_isjax(0)
-    warm, theirs, losses, accuracies = [], [], np.zeros(0), np.zeros(0)
-    jobs = len(jax.devices())
-    for i in range(options.rounds):
-        warm.append(by_isjax(1 + i)[1])
-        start = time.perf_counter()
-        losses, accuracies = by_scikit_learn(samples, options.lengths, jobs=jobs)
-        theirs.append(time.perf_counter() - start)
-    num_networks = len(samples) * spec.num_members * NUM_FOLDS
-    seconds = {"networks": num_networks, "cold": cold, "warm": float(np.median(warm))}
-    seconds["theirs"] = float(np.median(theirs))
+    def by_isjax():
+        return jax.block_until_ready(isjax.cross_validate(jax.random.key(0), samples, spec, num_folds=NUM_FOLDS))
+
+    def by_them():
+        return by_scikit_learn(samples, options.lengths, jobs=jobs)
+
+    seconds = in_turns({"isjax": by_isjax, "scikit-learn": by_them}, options.rounds)
+    found, (losses, accuracies) = by_isjax(), by_them()
+    ours, theirs = seconds["isjax"], seconds["scikit-learn"].median
+    contenders = {"isjax, first call": ours.first, "isjax": ours.median, f"scikit-learn, {jobs} at a time": theirs}
     times = print_table(
-        [
-            {"what": "isjax, first call", "seconds": cold, "ratio": seconds["theirs"] / cold},
-            {"what": "isjax", "seconds": seconds["warm"], "ratio": seconds["theirs"] / seconds["warm"]},
-            {"what": f"scikit-learn, {jobs} at a time", "seconds": seconds["theirs"], "ratio": 1.0},
-        ],
+        [{"what": what, "seconds": each, "ratio": theirs / each} for what, each in contenders.items()],
         {f"{num_networks} networks": ("what", "s"), "seconds": ("seconds", ".2f"), "ratio": ("ratio", ".1f")},
     )
     risk, accuracy = (np.asarray(part)[:, 0].mean(-1) for part in (found.risk, found.accuracy))

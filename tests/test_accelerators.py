@@ -16,7 +16,7 @@ def test_a_public_function_lowers_for_an_accelerator(name, platform):
 
 def test_what_an_accelerator_cannot_do_and_what_calls_the_host_would_be_refused():
     matrix = lambda seed: (jnp.eye(3),)  # noqa: E731
-    with pytest.raises(NotImplementedError, match="tpu"):
+    with pytest.raises(NotImplementedError, match="tpu"):  # what jax raises for a primitive without a lowering
         lowered(Call(jnp.linalg.eig, matrix), "tpu")
     for platform in PLATFORMS:
         with pytest.raises(ValueError, match="backend cpu is different"):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from isjax._shell.files import write_atomically
 
-__all__ = ["LOOKS", "OTHER_COLOURS", "STYLE", "PictureFigure", "save"]
+__all__ = ["LOOKS", "OTHER_COLOURS", "STYLE", "PictureFigure", "label", "save"]
 
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -41,6 +41,21 @@ class PictureFigure(Figure):
         content = io.BytesIO()
         self.savefig(content, format="png", dpi=100)
         return content.getvalue()
+
+
+def label(name: object) -> str:
+    """A name as text on one line, which matplotlib would else read as mathematics.
+
+    Examples:
+      >>> import isjax._shell.style
+      >>> isjax._shell.style.label("dose [mg]")
+      'dose [mg]'
+    """
+    text = " ".join(str(name).split()).replace("$", r"\$")
+    return text if len(text) <= _LONGEST else f"{text[:13]}…{text[-14:]}"
+
+
+_LONGEST = 28  # characters of a label
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:

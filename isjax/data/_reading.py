@@ -55,7 +55,7 @@ def read_frame(source: object, columns: Sequence[str], form: Format, *, drop: bo
     positions = []
     for name in map(_composed, columns):
         if name not in found:
-            raise ValueError(f"{what} has no column {name!r}, only {_listed(found)}")
+            raise ValueError(f"{what} has no column {name!r}, only {listed(found)}")
         if found.count(name) > 1:
             raise ValueError(f"{what} has two columns {name!r}: rename one of them")
         positions.append(found.index(name))
@@ -70,7 +70,7 @@ def read_frame(source: object, columns: Sequence[str], form: Format, *, drop: bo
     return complete, frame.height - complete.height
 
 
-def _listed(found: Sequence[str]) -> str:
+def listed(found: Sequence[str]) -> str:
     return ", ".join(map(repr, found[:20])) + (f" and {len(found) - 20} more" if len(found) > 20 else "")
 
 
@@ -339,15 +339,20 @@ def _numbers(values: pl.Series) -> pl.Series | None:
 
 def _refuse_words_among_numbers(values: pl.Series) -> None:
     """Refuses to leave a column uncut in which most values are numbers."""
+    if (word := word_among_numbers(values)) is not None:
+        raise ValueError(
+            f"column {values.name!r} cannot be cut into bins: it holds {word!r} among numbers; if that means a "
+            f"missing value, give --na {word}"
+        )
+
+
+def word_among_numbers(values: pl.Series) -> str | None:
+    """The first word of a column in which most values are numbers; None if there is none."""
     if values.dtype != pl.String:
-        return
+        return None
     numbers = values.str.strip_chars().cast(pl.Float64, strict=False)
     words = values.filter(numbers.is_null() & values.is_not_null())
-    if words.len() and 2 * words.len() < values.len() - values.null_count():
-        raise ValueError(
-            f"column {values.name!r} cannot be cut into bins: it holds {words[0]!r} among numbers; if that means a "
-            f"missing value, give --na {words[0]}"
-        )
+    return words[0] if words.len() and 2 * words.len() < values.len() - values.null_count() else None
 
 
 def _fractional(values: pl.Series) -> pl.Series:

@@ -211,7 +211,7 @@ def _columns(piece: str, known: Sequence[str], arrays: Mapping[str, Sequence[str
 
 def _one_part(text: str, known: Sequence[str], encoder: str | None = None) -> _Part:
     """A column, or a code of one."""
-    from isjax.data import _codes
+    from isjax.data import _codes, _reading
 
     text = text.strip()
     if text in known:
@@ -222,7 +222,7 @@ def _one_part(text: str, known: Sequence[str], encoder: str | None = None) -> _P
             return _Part(part.column, text[len(part.column) :].strip())
     except ValueError:
         pass
-    shown = ", ".join(map(repr, known[:20])) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    shown = _reading.listed(known)
     if encoder is None:
         raise ValueError(
             f"the target must be a column, or a code of one such as age:4, got {text!r}; there are {shown}"
@@ -321,17 +321,14 @@ def _one_hot(part: _Part, labels: Sequence[str], codes: np.ndarray) -> _Block | 
 
 def _refuse_keys(values: "pl.Series") -> None:
     """Refuses a column of words that has about as many words as rows, or words among numbers."""
-    import polars as pl
+    from isjax.data import _reading
 
     num_words, num_rows = values.n_unique(), values.len()
-    if values.dtype == pl.String:
-        is_number = values.str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
-        words = values.filter(~is_number & values.is_not_null())
-        if words.len() and 2 * words.len() < num_rows - values.null_count():
-            raise ValueError(
-                f"column {values.name!r} holds {words[0]!r} among numbers: if that means a missing value, give "
-                f"--na {words[0]}; otherwise leave the column out or write its numbers as words"
-            )
+    if (word := _reading.word_among_numbers(values)) is not None:
+        raise ValueError(
+            f"column {values.name!r} holds {word!r} among numbers: if that means a missing value, give "
+            f"--na {word}; otherwise leave the column out or write its numbers as words"
+        )
     if num_words > max(2, num_rows // 2):
         raise ValueError(
             f"column {values.name!r} has {num_words} words in {num_rows} rows: a learner cannot use words that occur "

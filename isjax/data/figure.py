@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from isjax._shell.style import LOOKS, STYLE, PictureFigure
+from isjax._shell.style import LOOKS, STYLE, PictureFigure, label
 from isjax.estimation.codes import FoundCodes
 from isjax.estimation.ranking import Ranking
 
@@ -44,26 +44,20 @@ def ranking_figure(found: Ranking) -> Figure:
         errors = np.stack([amounts - low, high - amounts])
         alone.errorbar(amounts, at, xerr=errors, fmt=marker, color=colour, elinewidth=1)
         alone.axvline(0, color="0.6", linewidth=0.8)
-        alone.set_yticks(at, [_label(each.column) for each in shown])
+        alone.set_yticks(at, [label(each.column) for each in shown])
         alone.set(
             xlabel="I(X;Y) (nats)",
-            title=f"each column alone; Y = {_label(found.target)}",
+            title=f"each column alone; Y = {label(found.target)}",
             ylim=(len(shown) - 0.5, -0.5),
         )
         totals = np.array([step.total for step in steps])
         parts = np.array([step.information for step in steps])
         added.barh(np.arange(len(steps)), parts, left=totals - parts, color=other, height=0.6)
         added.axvline(found.entropy_y, color="0.45", linestyle=(0, (4, 2)), linewidth=1)
-        added.set_yticks(np.arange(len(steps)), [_label(step.column) for step in steps])
+        added.set_yticks(np.arange(len(steps)), [label(step.column) for step in steps])
         added.set(xlabel="I(columns so far;Y) (nats); dashed: H(Y)", title="added one after the other")
         added.set(xlim=(0, 1.05 * found.entropy_y), ylim=(max(len(steps), 1) - 0.5, -0.5))
     return figure
-
-
-def _label(name: str) -> str:
-    """A name as text on one line, which matplotlib would else read as mathematics."""
-    name = " ".join(name.split()).replace("$", r"\$")
-    return name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"
 
 
 def bottleneck_figure(found: FoundCodes) -> Figure:
@@ -105,7 +99,7 @@ def bottleneck_figure(found: FoundCodes) -> Figure:
         )
         for k, (x, y) in enumerate(points, start=1):
             axis.annotate(str(k), (x, y), xytext=(3, -3), textcoords="offset points", va="top", fontsize=7, color=other)
-        title = f"X = {_label(found.input)}, Y = {_label(found.target)}"
+        title = f"X = {label(found.input)}, Y = {label(found.target)}"
         axis.set(xlabel="complexity I(X;U) (nats)", ylabel="relevance I(U;Y) (nats)", title=title)
         axis.set_ylim(-0.07 * information, 1.08 * information or 1)
         figure.legend(loc="outside lower center", ncols=2)

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from isjax._shell.style import LOOKS, OTHER_COLOURS, STYLE, PictureFigure
+from isjax._shell.style import LOOKS, OTHER_COLOURS, STYLE, PictureFigure, label
 from isjax.study.results import label_of_network
 
 __all__ = ["comparison_figure"]
@@ -38,8 +38,8 @@ def comparison_figure(study: xr.Dataset) -> Figure:
       >>> isjax.study.comparison_figure.comparison_figure(study).axes[0].get_ylabel()
       'held-out cross-entropy (nats)'
     """
-    networks, names = study["network"].to_numpy(), [_label(name) for name in study["encoder"].to_numpy()]
-    sources = ", ".join(dict.fromkeys(map(_label, study["source"].to_numpy())))
+    networks, names = study["network"].to_numpy(), [_in_legend(name) for name in study["encoder"].to_numpy()]
+    sources = ", ".join(dict.fromkeys(map(label, study["source"].to_numpy())))
     order = np.argsort(study["num_rows"].to_numpy(), kind="stable")
     study, num_columns = study.isel(length=order), min(len(names) + 1, 3)
     num_lines = -(-(len(names) + 1) // num_columns)
@@ -79,8 +79,7 @@ def _panel(axis: Axes, study: xr.Dataset, names: list[str]) -> None:
     axis.set_xlabel("rows to learn from")
 
 
-def _label(name: str) -> str:
-    """A name as text on one line, which matplotlib would else read as mathematics, or as none if it begins with _."""
-    name = " ".join(str(name).split()).replace("$", r"\$")
-    name = name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"
-    return f" {name}" if name.startswith("_") else name
+def _in_legend(name: object) -> str:
+    """The label of a name; a legend leaves out what begins with _."""
+    text = label(name)
+    return f" {text}" if text.startswith("_") else text
