@@ -1,9 +1,9 @@
 """Cross-validation of encoders of the digits, by ``isjax.cross_validate`` and by scikit-learn, one network at a time.
 
 Three encoders (64 pixels; means of 2×2 pixels; 16 principal components) × three lengths × two seeds × five folds, one
-hidden layer of 64 units, Adam at a constant rate of 0.001, batches of 32, 45 epochs. scikit-learn's ``MLPClassifier``
-trains on all rows of a length; isjax leaves out one of ten to choose the step. scikit-learn fits two networks at a
-time, one on each core.
+hidden layer of 64 units, Adam at a constant rate of 0.001, batches of 32, 45 epochs. isjax trains each network twice:
+without one row of ten, to choose the step, then with all rows up to that step. scikit-learn's ``MLPClassifier`` trains
+once, and fits two networks at a time, one on each core.
 """
 
 import argparse

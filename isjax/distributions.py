@@ -342,21 +342,22 @@ def _cumulative(masses: Float[Array, "row k"]) -> UInt[Array, "row k"]:
     units = jnp.ldexp(masses, 31 - exponent)
     whole = jnp.floor(units)
     num_bits = 31 - math.ceil(math.log2(masses.shape[-1] + 1))  # the fractions' sum must fit too
-    fractions = jnp.ldexp(units - whole, num_bits).astype(jnp.uint32)
-    carried = jnp.cumsum(fractions, axis=-1, dtype=jnp.uint32) >> num_bits
-    return jnp.cumsum(whole.astype(jnp.uint32), axis=-1, dtype=jnp.uint32) + carried
+    both = jnp.stack([whole, jnp.ldexp(units - whole, num_bits)]).astype(jnp.uint32)
+    whole, fractions = jnp.cumsum(both, axis=-1, dtype=jnp.uint32)
+    return whole + (fractions >> num_bits)
 
 
 def _search(cumulative: UInt[Array, "row k"], row: Int[Array, "n"], bits: UInt[Array, "n"]) -> Int[Array, "n"]:
     """The first symbol whose cumulative sum exceeds the fraction ``bits / 2³²`` of the total, by bisection."""
     num_symbols = cumulative.shape[-1]
+    num_halvings = (num_symbols - 1).bit_length()
     aim = _multiply_high(bits, cumulative[row, -1])
-    low, high = jnp.zeros_like(row), jnp.full_like(row, num_symbols - 1)
-    for _ in range(math.ceil(math.log2(num_symbols)) if num_symbols > 1 else 0):
-        middle = (low + high) // 2
-        is_above = cumulative[row, middle] > aim
-        low, high = jnp.where(is_above, low, jnp.minimum(middle + 1, high)), jnp.where(is_above, middle, high)
-    return low
+
+    def halve(i: Array, low: Array) -> Array:
+        middle = jnp.minimum(low + (1 << (num_halvings - 1 - i)), num_symbols - 1)
+        return jnp.where(cumulative[row, middle - 1] > aim, low, middle)
+
+    return jax.lax.fori_loop(0, num_halvings, halve, jnp.zeros_like(row))
 
 
 def _multiply_high(a: UInt[Array, "n"], b: UInt[Array, "n"]) -> UInt[Array, "n"]:

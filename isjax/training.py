@@ -386,15 +386,15 @@ def _train(
         data, batches = _empirical(inputs, samples), _batches(key_batches, inputs, samples, config)
         num_steps = _num_steps(samples, config)
 
-    def evaluate(state: None, params: PyTree, _: Array) -> tuple[None, _Applied]:
+    def evaluate(params: PyTree) -> _Applied:
         with jax.default_matmul_precision("highest"):
-            return state, _apply(network, params, problem.features)
+            return _apply(network, params, problem.features)
 
     steps = _evaluation_steps(num_steps, config.num_evals)
     params = network.init(key_init, problem.features)
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
     apply = functools.partial(_apply, network)
-    _, trained = _optimise(apply, params, batches, learning_rate, steps, evaluate, None, config)
+    _, trained = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, config)
     return _measured(problem, joint_uy, data, steps, trained)
 
 
@@ -403,13 +403,16 @@ def _optimise(
     params: PyTree,
     batches: "_Batches",
     learning_rate: Array,
+    num_steps: Int[Array, ""],
     steps: Int[Array, "evaluation"],
-    evaluate: Callable[[Any, PyTree, Array], tuple[Any, Any]],
-    state: PyTree,
+    evaluate: Callable[[PyTree], Any],
     config: TrainConfig,
 ) -> tuple[PyTree, PyTree]:
-    """Minimises the cross-entropy of batches; ``evaluate(state, params, step)`` gives a state and what is collected."""
-    schedule, optimizer, num_steps = _SCHEDULES[config.schedule], as_optimizer(config.optimizer), steps[-1]
+    """Minimises the cross-entropy of batches up to the last of ``steps``; gives the parameters and all evaluations.
+
+    The schedule of the learning rate is that of a run of ``num_steps``.
+    """
+    schedule, optimizer = _SCHEDULES[config.schedule], as_optimizer(config.optimizer)
 
     def loss(params: PyTree, batch: _Batch) -> Array:
         rows, log_decoder = apply(params, batch.rows)
@@ -422,22 +425,20 @@ def _optimise(
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, carry.state)
         return _Carry(optax.apply_updates(carry.params, updates), state)
 
-    def segment(carry: tuple[_Carry, PyTree], bounds: tuple[Array, Array]) -> tuple[tuple[_Carry, PyTree], PyTree]:
+    def segment(carry: _Carry, bounds: tuple[Array, Array]) -> tuple[_Carry, PyTree]:
         start, stop = bounds
 
         def steps_of_draw(i: Array, carry: _Carry) -> _Carry:
             first, last = jnp.maximum(start, i * _STEPS_PER_DRAW), jnp.minimum(stop, (i + 1) * _STEPS_PER_DRAW)
             return jax.lax.fori_loop(first, last, functools.partial(step, batches.prepare(i)), carry)
 
-        trained, state = carry
-        trained = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, trained)
-        state, collected = evaluate(state, trained.params, stop)
-        return (trained, state), collected
+        carry = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, carry)
+        return carry, evaluate(carry.params)
 
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    carry = _Carry(params, optimizer(learning_rate).init(params)), state
-    (_, state), collected = jax.lax.scan(segment, carry, (starts, steps))
-    return state, collected
+    carry = _Carry(params, optimizer(learning_rate).init(params))
+    carry, evaluations = jax.lax.scan(segment, carry, (starts, steps))
+    return carry.params, evaluations
 
 
 def _measured(problem: Problem, joint_uy: Array, data: Array, steps: Array, trained: "_Applied") -> Trace:
@@ -463,7 +464,7 @@ class RowSplit(NamedTuple):
     """Which rows of a table a network is trained on, its step is chosen by, and it is tested on."""
 
     train: Int[Array, "n"]
-    """The first ``num_train`` are trained on."""
+    """The first ``num_train`` are trained on when the step is chosen."""
     num_train: Int[Array, ""]
     validation: Int[Array, "m"]
     """The step is chosen by the first ``num_validation``."""
@@ -471,18 +472,25 @@ class RowSplit(NamedTuple):
     held_out: Int[Array, "k"]
     """Rows of which only the losses are wanted."""
 
+    def with_validation(self) -> Int[Array, "n_plus_m"]:
+        """Those to train on, then those to choose by: the first ``num_train + num_validation`` are given."""
+        i = jnp.arange(self.train.size + self.validation.size)
+        train, validation = self.train[jnp.minimum(i, self.train.size - 1)], self.validation[i - self.num_train]
+        return jnp.where(i < self.num_train, train, validation)
+
 
 class LearnedRows(NamedTuple):
-    """A network at its step of least validation loss, on the rows held out."""
+    """A network that was stopped where the validation loss is least, on the rows held out."""
 
     row_loss: Float[Array, "k"]
     """−log q(y | row) in nats; of a network with a code V, its mean over r(v | row). Bounded by the mixture."""
     row_accuracy: Float[Array, "k"]
     """Whether the likeliest class is the row's, zero or one; of a network with a code, how likely that is."""
     validation_loss: Float[Array, ""]
-    """Mean loss of the validation rows at that step."""
+    """Least mean loss of the validation rows, along the run without them."""
     step: Int[Array, ""]
-    """That step; zero if the frequencies of the classes had less loss than the network at any evaluation."""
+    """Where the run with them stopped; zero if the frequencies of the classes had less validation loss than the network
+    at any evaluation."""
 
 
 def train_on_rows(
@@ -498,8 +506,9 @@ def train_on_rows(
 ) -> LearnedRows:
     """Trains a network on rows of a table, stopped where its validation loss is least; checks no argument.
 
-    A learner may ignore what it sees: where the frequencies of the classes have a smaller validation loss than the
-    network at every evaluation, it predicts these.
+    There are two runs from the same initial weights: one without the validation rows, which chooses the evaluation of
+    least loss, and one with them, which stops at that evaluation. A learner may ignore what it sees: where the
+    frequencies of the classes have a smaller validation loss than the network at every evaluation, it predicts these.
 
     Features are standardised by the rows trained on: clipped to their range, then shifted and scaled to mean zero and
     variance one. A column that is constant there becomes zero. The network's q(y) is mixed with the frequencies of the
@@ -514,7 +523,7 @@ def train_on_rows(
       learning_rate: of the optimiser.
       num_classes: number of classes.
       network: as for ``train``.
-      config: options of the training; of its evaluations, the validation loss is least at the step that is chosen.
+      config: options of the training, whose evaluations there are to choose from.
 
     Returns:
       Losses of the rows held out.
@@ -538,52 +547,50 @@ def train_on_rows(
     """
     rows = jax.tree.map(jnp.asarray, rows)
     key_init, key_batches = jax.random.split(key)
-    data = _Data(rows.train, targets[rows.train], jnp.asarray(rows.num_train, jnp.int32))
-    scaling = _Scaling.of(features[data.codes], jnp.arange(data.codes.size) < data.length)
-    batches = _batches(key_batches, _Inputs(features, num_classes), data, config)
-
-    log_frequencies = _log_frequencies(data, num_classes, features.dtype)
-
-    def apply(params: PyTree, inputs: Array) -> _Applied:
-        return _apply(network, params, scaling.apply(inputs))
-
-    def on_rows(params: PyTree, chosen: Array) -> tuple[Array, Array]:
-        with jax.default_matmul_precision("highest"):
-            applied = apply(params, features[chosen])
-        return _of_rows(_with_one_more_row(applied, log_frequencies, data.length), targets[chosen])
-
-    def without_network(chosen: Array) -> tuple[Array, Array]:
-        every = jnp.broadcast_to(log_frequencies, (chosen.size, num_classes))
-        return _of_rows(_Applied(None, every), targets[chosen])
+    learning_rate = jnp.asarray(learning_rate, features.dtype)
+    every, is_given = rows.with_validation(), jnp.arange(rows.validation.size) < rows.num_validation
 
     def validation_loss(losses: Array) -> Array:
-        is_given = jnp.arange(losses.size) < rows.num_validation
         return jnp.sum(jnp.where(is_given, losses, 0)) / jnp.maximum(jnp.sum(is_given), 1)
 
-    def evaluate(best: _Stopped, params: PyTree, step: Array) -> tuple[_Stopped, None]:
-        losses, _ = on_rows(params, rows.validation)
-        return best.or_if_less(_Stopped(validation_loss(losses), step, params)), None
+    def run(last: Array, num_rows: Array) -> tuple[Array, LearnedRows]:
+        """A run on the first rows up to an evaluation, of which the zeroth is that of the frequencies."""
+        data = _Data(every, targets[every], num_rows)
+        scaling, log_frequencies = _Scaling.of(features, data), _log_frequencies(data, num_classes, features.dtype)
+        batches, num_steps = (
+            _batches(key_batches, _Inputs(features, num_classes), data, config),
+            _num_steps(data, config),
+        )
 
-    params = network.init(key_init, scaling.example())
-    ignorant = _Stopped(validation_loss(without_network(rows.validation)[0]), jnp.zeros((), jnp.int32), params)
-    steps = _evaluation_steps(_num_steps(data, config), config.num_evals)
-    learning_rate = jnp.asarray(learning_rate, features.dtype)
-    best, _ = _optimise(apply, params, batches, learning_rate, steps, evaluate, ignorant, config)
-    of_rows = zip(without_network(rows.held_out), on_rows(best.params, rows.held_out), strict=True)
-    losses, accuracies = (jnp.where(best.step == 0, without, with_network) for without, with_network in of_rows)
-    return LearnedRows(losses, accuracies, best.loss, best.step)
+        def apply(params: PyTree, inputs: Array) -> _Applied:
+            return _apply(network, params, scaling.apply(inputs))
 
+        def with_network(params: PyTree, chosen: Array) -> tuple[Array, Array]:
+            with jax.default_matmul_precision("highest"):
+                applied = apply(params, features[chosen])
+            return _of_rows(_with_one_more_row(applied, log_frequencies, num_rows), targets[chosen])
 
-class _Stopped(NamedTuple):
-    """Where the validation loss was least."""
+        def without_network(chosen: Array) -> tuple[Array, Array]:
+            every = jnp.broadcast_to(log_frequencies, (chosen.size, num_classes))
+            return _of_rows(_Applied(None, every), targets[chosen])
 
-    loss: Array
-    step: Array
-    params: PyTree
+        def evaluate(params: PyTree) -> Array:
+            return validation_loss(with_network(params, rows.validation)[0])
 
-    def or_if_less(self, other: "_Stopped") -> "_Stopped":
-        """The one of less loss; a NaN is none."""
-        return jax.tree.map(lambda old, new: jnp.where(other.loss < self.loss, new, old), self, other)
+        steps = jnp.pad(_evaluation_steps(num_steps, config.num_evals), (1, 0))
+        steps = jnp.minimum(steps, steps[last])
+        params = network.init(key_init, scaling.example())
+        params, losses = _optimise(apply, params, batches, learning_rate, num_steps, steps[1:], evaluate, config)
+        losses = jnp.concatenate([validation_loss(without_network(rows.validation)[0])[None], losses])
+        losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
+        step = jnp.where(losses[last] < jnp.inf, steps[last], 0)
+        of_rows = zip(without_network(rows.held_out), with_network(params, rows.held_out), strict=True)
+        held_out = (jnp.where(step == 0, without, of_network) for without, of_network in of_rows)
+        return jnp.argmin(losses).astype(last.dtype), LearnedRows(*held_out, jnp.min(losses), step)
+
+    num_rows = jnp.stack([rows.num_train, rows.num_train + rows.num_validation]).astype(jnp.int32)
+    _, (row_loss, row_accuracy, least, step) = jax.lax.scan(run, jnp.asarray(config.num_evals, jnp.int32), num_rows)
+    return LearnedRows(row_loss[1], row_accuracy[1], least[0], step[1])
 
 
 class _Scaling(NamedTuple):
@@ -595,9 +602,10 @@ class _Scaling(NamedTuple):
     scale: Float[Array, "d"]
 
     @classmethod
-    def of(cls, rows: Float[Array, "n d"], is_given: Array) -> "_Scaling":
-        """Range, mean and inverse standard deviation of the given rows; the scale of a constant column is zero."""
-        given, count = is_given[:, None], jnp.maximum(jnp.sum(is_given), 1).astype(rows.dtype)
+    def of(cls, features: Float[Array, "n d"], data: _Data) -> "_Scaling":
+        """Range, mean and inverse standard deviation of the training data; the scale of a constant column is zero."""
+        rows, given = features[data.codes], (jnp.arange(data.codes.size) < data.length)[:, None]
+        count = jnp.maximum(data.length, 1).astype(rows.dtype)
         low, high = (reduce(rows, axis=0, where=given, initial=end) for reduce, end in _ENDS)
         mean = jnp.sum(rows, axis=0, where=given) / count
         variance = jnp.sum(jnp.square(rows - mean), axis=0, where=given) / count

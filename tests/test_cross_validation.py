@@ -100,7 +100,7 @@ def test_a_learner_of_n_rows_sees_no_others():
 
 
 @pytest.mark.parametrize("length", [2, 12, 20, 48])
-def test_a_member_is_a_network_trained_on_nine_of_ten_rows_and_stopped_by_the_tenth(length):
+def test_a_member_is_a_network_stopped_by_one_of_ten_of_its_rows(length):
     (x, y), spec = rows(), isjax.SweepSpec(hidden=((6,),), lengths=(length,), num_seeds=2, num_steps=30, num_evals=4)
     found, folds = cross_validate(x, y, spec), cv.draw_folds(KEY, jnp.asarray(y), num_seeds=2, num_folds=5)
     order, held_out = np.asarray(folds.order[1, 3]), np.flatnonzero(np.asarray(folds.fold[1]) == 3)
@@ -125,7 +125,7 @@ def test_a_member_is_a_network_trained_on_nine_of_ten_rows_and_stopped_by_the_te
     assert found.step[0, 0, 0, 1, 3] == learned.step
 
 
-def test_a_step_is_one_of_gradient_descent_on_standardised_rows_and_predictions_are_mixed_with_one_more_row():
+def test_a_learner_is_trained_without_the_tenth_to_choose_its_step_and_then_with_it():
     x, y = rows()
     spec = isjax.SweepSpec(
         hidden=((),),
@@ -138,28 +138,34 @@ def test_a_step_is_one_of_gradient_descent_on_standardised_rows_and_predictions_
     )
     found, folds = cross_validate(x, y, spec), cv.draw_folds(KEY, jnp.asarray(y), num_seeds=1, num_folds=5)
     network = isjax.MLP((), 2)
-    assert (np.asarray(found.step) == 1).sum() >= 3
-    for fold in range(5):
-        order = np.asarray(folds.order[0, fold])[:48]
-        train, held_out = np.delete(order, np.s_[1::10]), np.flatnonzero(np.asarray(folds.fold[0]) == fold)
-        n, frequencies = len(train), (np.bincount(y[train], minlength=2) + 1) / (len(train) + 2)
-        mean, std = x[train].mean(0), x[train].std(0)
-        given = jnp.asarray((np.clip(x, x[train].min(0), x[train].max(0)) - mean) / std)
+
+    def after_one_step(fold, rows):
+        """Probabilities of each row's class after a step of gradient descent, mixed with one more row; and without."""
+        n, frequencies = len(rows), (np.bincount(y[rows], minlength=2) + 1) / (len(rows) + 2)
+        given = np.clip(x, x[rows].min(0), x[rows].max(0))
+        given = jnp.asarray((given - x[rows].mean(0)) / x[rows].std(0))
         key = jax.random.fold_in(jax.random.split(jax.random.fold_in(KEY, 0))[1], fold)
         params = network.init(jax.random.split(key)[0], jnp.ones((1, 3)))
 
-        def log_q(params, rows, given=given):
-            return jax.nn.log_softmax(network.apply(params, given[rows]))
+        def log_q(params):
+            return jax.nn.log_softmax(network.apply(params, given))[jnp.arange(NUM_ROWS), y]
 
-        gradient = jax.grad(lambda p: -log_q(p, train)[jnp.arange(n), y[train]].mean())(params)  # noqa: B023
+        gradient = jax.grad(lambda params: -log_q(params)[rows].mean())(params)
         params = jax.tree.map(lambda p, g: p - 2.0 * g, params, gradient)
-        q = (
-            frequencies
-            if found.step[0, 0, 0, 0, fold] == 0
-            else (n * np.exp(log_q(params, held_out)) + frequencies) / (n + 1)
+        return (n * np.exp(log_q(params)) + frequencies[y]) / (n + 1), frequencies[y]
+
+    for fold in range(5):
+        order, held_out = np.asarray(folds.order[0, fold])[:48], np.asarray(folds.fold[0]) == fold
+        with_network, without = after_one_step(fold, np.delete(order, np.s_[1::10]))
+        losses = [-np.log(q[order[1::10]]).mean() for q in (without, with_network)]
+        assert found.step[0, 0, 0, 0, fold] == np.argmin(losses)
+        np.testing.assert_allclose(found.validation_loss[0, 0, 0, 0, fold], min(losses), rtol=1e-4)
+        with_network, without = after_one_step(fold, order)
+        expected = (without, with_network)[np.argmin(losses)]
+        np.testing.assert_allclose(
+            found.row_loss[0, 0, 0, 0, held_out], -np.log(expected[held_out]), rtol=1e-4, atol=1e-5
         )
-        expected = -np.log(np.broadcast_to(q, (len(held_out), 2))[np.arange(len(held_out)), y[held_out]])
-        np.testing.assert_allclose(found.row_loss[0, 0, 0, 0, held_out], expected, rtol=1e-4, atol=1e-5)
+    assert (np.asarray(found.step) == 1).sum() >= 3
 
 
 def test_shifting_and_scaling_a_column_changes_nothing():
@@ -214,14 +220,14 @@ def test_rates_and_batch_sizes_are_chosen_by_the_validation_rows_of_each_fold():
     )
 
 
-def test_a_learner_that_diverges_predicts_the_frequencies_of_the_classes_of_the_rows_it_was_trained_on():
+def test_a_learner_that_diverges_predicts_the_frequencies_of_the_classes_of_its_rows():
     x, y = rows()
     options = {"optimizer": functools.partial(optax.sgd, momentum=0.9), "learning_rates": (1e30,)}
     found = cross_validate(x, y, dataclasses.replace(SPEC, **options))
     folds = cv.draw_folds(KEY, jnp.asarray(y), num_seeds=2, num_folds=5)
     assert (np.asarray(found.step) == 0).all()
-    train = np.delete(np.asarray(folds.order[0, 2])[:20], np.s_[1::10])
-    p, held_out = (np.bincount(y[train], minlength=2) + 1) / 20, np.flatnonzero(np.asarray(folds.fold[0]) == 2)
+    order = np.asarray(folds.order[0, 2])[:20]
+    p, held_out = (np.bincount(y[order], minlength=2) + 1) / 22, np.flatnonzero(np.asarray(folds.fold[0]) == 2)
     np.testing.assert_allclose(found.row_loss[0, 0, 0, 0, held_out], -np.log(p[y[held_out]]), rtol=1e-5)
     np.testing.assert_array_equal(found.row_accuracy[0, 0, 0, 0, held_out], y[held_out] == p.argmax())
 
