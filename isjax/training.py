@@ -15,7 +15,7 @@ the error of its decoder.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import flax.linen as nn
@@ -386,15 +386,15 @@ def _train(
         data, batches = _empirical(inputs, samples), _batches(key_batches, inputs, samples, config)
         num_steps = _num_steps(samples, config)
 
-    def evaluate(params: PyTree) -> _Applied:
+    def evaluate(state: None, params: PyTree, _: Array) -> tuple[None, _Applied]:
         with jax.default_matmul_precision("highest"):
-            return _apply(network, params, problem.features)
+            return state, _apply(network, params, problem.features)
 
     steps = _evaluation_steps(num_steps, config.num_evals)
     params = network.init(key_init, problem.features)
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
     apply = functools.partial(_apply, network)
-    _, trained = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, config)
+    _, trained = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, None, config)
     return _measured(problem, joint_uy, data, steps, trained)
 
 
@@ -405,12 +405,13 @@ def _optimise(
     learning_rate: Array,
     num_steps: Int[Array, ""],
     steps: Int[Array, "evaluation"],
-    evaluate: Callable[[PyTree], Any],
+    evaluate: Callable[[Any, PyTree, Array], tuple[Any, Any]],
+    state: PyTree,
     config: TrainConfig,
 ) -> tuple[PyTree, PyTree]:
-    """Minimises the cross-entropy of batches up to the last of ``steps``; gives the parameters and all evaluations.
+    """Minimises the cross-entropy of batches up to the last of ``steps``, on the schedule of a run of ``num_steps``.
 
-    The schedule of the learning rate is that of a run of ``num_steps``.
+    ``evaluate(state, params, step)`` gives a state and what is collected.
     """
     schedule, optimizer = _SCHEDULES[config.schedule], as_optimizer(config.optimizer)
 
@@ -425,20 +426,22 @@ def _optimise(
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, carry.state)
         return _Carry(optax.apply_updates(carry.params, updates), state)
 
-    def segment(carry: _Carry, bounds: tuple[Array, Array]) -> tuple[_Carry, PyTree]:
+    def segment(carry: tuple[_Carry, PyTree], bounds: tuple[Array, Array]) -> tuple[tuple[_Carry, PyTree], PyTree]:
         start, stop = bounds
 
         def steps_of_draw(i: Array, carry: _Carry) -> _Carry:
             first, last = jnp.maximum(start, i * _STEPS_PER_DRAW), jnp.minimum(stop, (i + 1) * _STEPS_PER_DRAW)
             return jax.lax.fori_loop(first, last, functools.partial(step, batches.prepare(i)), carry)
 
-        carry = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, carry)
-        return carry, evaluate(carry.params)
+        trained, state = carry
+        trained = jax.lax.fori_loop(start // _STEPS_PER_DRAW, -(-stop // _STEPS_PER_DRAW), steps_of_draw, trained)
+        state, collected = evaluate(state, trained.params, stop)
+        return (trained, state), collected
 
     starts = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    carry = _Carry(params, optimizer(learning_rate).init(params))
-    carry, evaluations = jax.lax.scan(segment, carry, (starts, steps))
-    return carry.params, evaluations
+    carry = _Carry(params, optimizer(learning_rate).init(params)), state
+    (_, state), collected = jax.lax.scan(segment, carry, (starts, steps))
+    return state, collected
 
 
 def _measured(problem: Problem, joint_uy: Array, data: Array, steps: Array, trained: "_Applied") -> Trace:
@@ -574,23 +577,36 @@ def train_on_rows(
             every = jnp.broadcast_to(log_frequencies, (chosen.size, num_classes))
             return _of_rows(_Applied(None, every), targets[chosen])
 
-        def evaluate(params: PyTree) -> Array:
-            return validation_loss(with_network(params, rows.validation)[0])
+        def evaluate(stopped: PyTree, params: PyTree, step: Array) -> tuple[PyTree, Array]:
+            stopped = jax.tree.map(lambda old, new: jnp.where(step == stop, new, old), stopped, params)
+            return stopped, validation_loss(with_network(params, rows.validation)[0])
 
-        steps = jnp.pad(_evaluation_steps(num_steps, config.num_evals), (1, 0))
-        steps = jnp.minimum(steps, steps[last])
+        steps = _evaluation_steps(num_steps, config.num_evals)
+        stop = jnp.pad(steps, (1, 0))[last]
+        steps = jnp.minimum(steps, _largest_in_lock_step(stop))
         params = network.init(key_init, scaling.example())
-        params, losses = _optimise(apply, params, batches, learning_rate, num_steps, steps[1:], evaluate, config)
+        params, losses = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, params, config)
         losses = jnp.concatenate([validation_loss(without_network(rows.validation)[0])[None], losses])
         losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
-        step = jnp.where(losses[last] < jnp.inf, steps[last], 0)
+        step = jnp.where(losses[last] < jnp.inf, stop, 0)
         of_rows = zip(without_network(rows.held_out), with_network(params, rows.held_out), strict=True)
-        held_out = (jnp.where(step == 0, without, of_network) for without, of_network in of_rows)
-        return jnp.argmin(losses).astype(last.dtype), LearnedRows(*held_out, jnp.min(losses), step)
+        row_loss, row_accuracy = (jnp.where(step == 0, without, of_network) for without, of_network in of_rows)
+        return jnp.argmin(losses).astype(last.dtype), LearnedRows(row_loss, row_accuracy, jnp.min(losses), step)
 
     num_rows = jnp.stack([rows.num_train, rows.num_train + rows.num_validation]).astype(jnp.int32)
     _, (row_loss, row_accuracy, least, step) = jax.lax.scan(run, jnp.asarray(config.num_evals, jnp.int32), num_rows)
     return LearnedRows(row_loss[1], row_accuracy[1], least[0], step[1])
+
+
+@jax.custom_batching.custom_vmap
+def _largest_in_lock_step(number: Array) -> Array:
+    """The largest of the numbers of all networks that are trained in lock step, whose loops then have one end."""
+    return number
+
+
+@_largest_in_lock_step.def_vmap
+def _(_: int, is_batched: Sequence[bool], number: Array) -> tuple[Array, bool]:
+    return jnp.max(number, axis=0) if is_batched[0] else number, False
 
 
 class _Scaling(NamedTuple):
