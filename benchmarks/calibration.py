@@ -200,6 +200,20 @@ def _infomeasure(x, y, codes):
     return {f"infomeasure's {method}": estimates(method) for method in ("miller_madow", "grassberger", "chao_shen")}
 
 
+def known_error(joint, codes, num_samples):
+    """Standard error of the mean of log p(y|x) / p(y|u) over samples, the estimate of somebody who knows p.
+
+    With many samples, an estimate without bias that has to find p too cannot have less.
+    """
+    joint, codes = np.asarray(joint, np.float64), np.asarray(codes)
+    of_code = np.zeros((codes.max() + 1, joint.shape[1]))
+    np.add.at(of_code, codes, joint)
+    ratio = joint * of_code.sum(1)[codes][:, None] / (joint.sum(1, keepdims=True) * of_code[codes])
+    log_ratio = np.log(np.where(joint > 0, ratio, 1))
+    variance = np.sum(joint * log_ratio**2) - np.sum(joint * log_ratio) ** 2
+    return float(np.sqrt(max(variance, 0.0) / num_samples))
+
+
 def comparison(options):
     """For each setting, tail and loss: each estimator's bias, error, and its interval's coverage and width."""
     for shape, num_samples in SETTINGS[: options.num_settings]:
@@ -217,15 +231,18 @@ def comparison(options):
                 estimates |= _infomeasure(x[: options.peers], y[: options.peers], np.asarray(codes))
                 intervals["bootstrap"] = isjax.Interval(*resampled)
                 occupied = {"occupied": float((counts.sum(-1) > 0).sum(-1).mean())}
+                setting = {"shape": shape, "num_samples": num_samples, "tail": tail, "loss": loss}
                 for name, values in estimates.items():
                     errors = values - loss
-                    row = {"shape": shape, "num_samples": num_samples, "tail": tail, "loss": loss, "estimator": name}
-                    row |= {"bias": float(errors.mean()), "error": float(np.sqrt((errors**2).mean()))} | occupied
+                    row = setting | {"estimator": name, "bias": float(errors.mean())}
+                    row |= {"error": float(np.sqrt((errors**2).mean()))} | occupied
                     if name in intervals:
                         _, low, high = intervals[name]
                         row |= {"covered": float(np.mean((low <= loss) & (loss <= high)))}
                         row |= {"above": float(np.mean(low > loss)), "width": float(np.mean(high - low))}
                     yield row
+                error = known_error(joint, codes, num_samples)
+                yield setting | {"estimator": "known", "bias": 0.0, "error": error} | occupied
 
 
 def main(arguments):

@@ -634,19 +634,12 @@ def _members(
     lengths, rates = jnp.asarray([*ends, 0], jnp.int32), jnp.asarray(spec.learning_rates, features.dtype)
     chosen_by = np.arange(1, longest, _EVERY)[:_MOST_VALIDATION]
     trained_on = np.setdiff1d(np.arange(longest), chosen_by)
-    table, classes, config = (
-        features.reshape(-1, features.shape[-1]),
-        jnp.tile(targets, num_samples),
-        {
-            "num_classes": num_classes,
-            "network": network,
-            "config": spec.train_config(name, batch_size),
-        },
-    )
+    config = {"num_classes": num_classes, "network": network, "config": spec.train_config(name, batch_size)}
 
-    def train_member(sample: Array, rate: Array, length: Array, member: Array) -> LearnedRows:
+    def train_member(shared: Any, sample: Array, rate: Array, length: Array, member: Array) -> LearnedRows:  # noqa: ANN401
+        key, order, table, classes = shared
         seed, fold = member // num_folds, member % num_folds
-        rows = sample * num_rows + folds.order[seed, fold]
+        rows = sample * num_rows + order[seed, fold]
         num_validation = jnp.minimum((lengths[length] + _EVERY - 2) // _EVERY, chosen_by.size)
         split = RowSplit(
             train=rows[trained_on],
@@ -664,7 +657,8 @@ def _members(
     per_length = math.prod(grid) // len(ends)
     rounds = -(-per_length // (most * mesh.devices.size))  # as many for each device: long lengths take most of the time
     size = -(-per_length // (rounds * mesh.devices.size))
-    learned: LearnedRows = map_members(train_member, grid, chunk_size=size, mesh=mesh)
+    shared = key, folds.order, features.reshape(-1, features.shape[-1]), jnp.tile(targets, num_samples)
+    learned: LearnedRows = map_members(train_member, shared, grid, chunk_size=size, mesh=mesh)
     of_row = folds.fold * num_held_out + folds.place - num_others
 
     def by_row(values: Array) -> Array:

@@ -23,6 +23,7 @@ import numpy as np
 import optax
 from flax.core import FrozenDict
 from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import PyTree
 
 from isjax import _checks, _numerics
 from isjax._display import displayed, displayed_as_call
@@ -722,7 +723,8 @@ def _sweep_program(
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
-    def train_member(problem: Array, rate: Array, length: Array, seed: Array) -> _Members:
+    def train_member(shared: Any, problem: Array, rate: Array, length: Array, seed: Array) -> _Members:  # noqa: ANN401
+        key, problems = shared
         seen = jax.tree.map(lambda a: a[problem], problems)
         trace = train(
             jax.random.fold_in(key, seed),
@@ -735,11 +737,12 @@ def _sweep_program(
         scores = _scores(seen, trace, spec)
         return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps, scores)
 
-    return map_members(train_member, grid, chunk_size=size, mesh=mesh)
+    return map_members(train_member, (key, problems), grid, chunk_size=size, mesh=mesh)
 
 
 def map_members(
-    train_member: Callable[[Array, Array, Array, Array], Any],
+    train_member: Callable[[Any, Array, Array, Array, Array], Any],
+    shared: PyTree,
     grid: tuple[int, int, int, int],
     *,
     chunk_size: int,
@@ -748,8 +751,9 @@ def map_members(
     """Trains every member of a grid of (problem, learning rate, length, seed), in chunks on the devices of a mesh.
 
     Args:
-      train_member: trains the member at these four positions. A position past the last length is that of a chunk that
-        pads the work of a device; what it gives is dropped.
+      train_member: trains, from what is shared, the member at these four positions. A position past the last length is
+        that of a chunk that pads the work of a device; what it gives is dropped.
+      shared: arrays that every device has; they may be distributed over devices before.
       grid: the sizes of the four axes.
       chunk_size: about how many members a device trains at once; those of a chunk have one length.
       mesh: the devices.
@@ -760,30 +764,31 @@ def map_members(
     Examples:
       >>> import isjax, isjax.sweeps, jax
       >>> mesh = jax.make_mesh((1,), ("device",))
-      >>> def number(problem, rate, length, seed):
-      ...     return 100 * problem + 10 * length + seed
-      >>> isjax.sweeps.map_members(number, (2, 1, 2, 3), chunk_size=2, mesh=mesh)[1, 0, 1].tolist()
+      >>> def number(first, problem, rate, length, seed):
+      ...     return first + 100 * problem + 10 * length + seed
+      >>> isjax.sweeps.map_members(number, 0, (2, 1, 2, 3), chunk_size=2, mesh=mesh)[1, 0, 1].tolist()
       [110, 111, 112]
     """
     chunks, position = _divide(grid, chunk_size, mesh.devices.size)
 
-    def train_chunk(chunk: _Chunks) -> Any:  # noqa: ANN401
-        if chunk.seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
-            return train_member(chunk.problem[0], chunk.rate[0], chunk.length, chunk.seed[0])
-        return jax.vmap(train_member, in_axes=(0, 0, None, 0))(chunk.problem, chunk.rate, chunk.length, chunk.seed)
+    def train_chunk(shared: PyTree, chunk: _Chunks) -> Any:  # noqa: ANN401
+        problem, rate, length, seed = chunk.problem, chunk.rate, chunk.length, chunk.seed
+        if seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
+            return train_member(shared, problem[0], rate[0], length, seed[0])
+        return jax.vmap(train_member, in_axes=(None, 0, 0, None, 0))(shared, problem, rate, length, seed)
 
-    def train_chunks(chunks: _Chunks) -> Any:  # noqa: ANN401
-        return jax.lax.map(train_chunk, chunks)
+    def train_chunks(shared: PyTree, chunks: _Chunks) -> Any:  # noqa: ANN401
+        return jax.lax.map(partial(train_chunk, shared), chunks)
 
-    along = PartitionSpec(mesh.axis_names)
-    distributed = jax.shard_map(train_chunks, mesh=mesh, in_specs=along, out_specs=along, check_vma=False)
+    everywhere, along = PartitionSpec(), PartitionSpec(mesh.axis_names)
+    distributed = jax.shard_map(train_chunks, mesh=mesh, in_specs=(everywhere, along), out_specs=along, check_vma=False)
     num_slots, size = chunks.seed.shape
 
     def in_grid(of_chunks: Array) -> Array:
         shape = of_chunks.shape[1:] if size == 1 else of_chunks.shape[2:]
         return of_chunks.reshape(num_slots * size, *shape)[position]
 
-    return jax.tree.map(in_grid, distributed(chunks))
+    return jax.tree.map(in_grid, distributed(shared, chunks))
 
 
 def _scores(problem: Problem, trace: Trace, spec: SweepSpec) -> dict[str, tuple[Array, Array]]:

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 import isjax
 from isjax import cross_validation as cv
 from isjax import training
+from isjax.sweeps import all_devices
 
 KEY = jax.random.key(3)
 SPEC = isjax.SweepSpec(hidden=((6,),), lengths=(20, math.inf), num_seeds=2, num_steps=30, num_evals=4)
@@ -183,6 +185,14 @@ def test_a_constant_column_changes_nothing(found):
     x, y = rows()
     wider = np.concatenate([x, np.full((NUM_ROWS, 2), 7.0, np.float32)], axis=1)
     np.testing.assert_allclose(cross_validate(wider, y).row_loss[0], found.row_loss[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [(), ("device",)])
+def test_arrays_may_be_distributed_over_devices(axes):
+    x, y = rows(60)
+    everywhere = NamedSharding(all_devices(), PartitionSpec(*axes))
+    distributed = jax.device_put((x, y), everywhere)
+    chex.assert_trees_all_close(cross_validate(*distributed), cross_validate(x, y), rtol=1e-4, atol=1e-5)
 
 
 def test_losses_do_not_depend_on_the_other_samples(found):
