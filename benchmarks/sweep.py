@@ -56,15 +56,19 @@ def of_isjax(problem, width, size, num_steps, num_seeds=NUM_SEEDS, chunk_size=No
     return lambda: jax.block_until_ready(program()), spec.num_members * num_steps
 
 
+class Network(nn.Module):
+    """As a user of Flax would write it."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(NUM_CLASSES)(nn.relu(nn.Dense(self.width)(x)))
+
+
 def of_vmap_of_scan(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
     """As a good user of JAX would write it: one program, every member in lock step, batches drawn in the loop."""
-
-    class Network(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            return nn.Dense(NUM_CLASSES)(nn.relu(nn.Dense(width)(x)))
-
-    network, optimizer = Network(), optax.sgd(RATE)
+    network, optimizer = Network(width), optax.sgd(RATE)
     features, classes = map(jnp.asarray, samples(problem, max(LENGTHS)))
 
     def train(key, length):
@@ -85,6 +89,43 @@ def of_vmap_of_scan(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
         return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
 
     lengths = jnp.repeat(jnp.asarray(LENGTHS), num_seeds)
+    keys = jax.random.split(jax.random.key(0), lengths.size)
+    program = jax.jit(jax.vmap(train)).lower(keys, lengths).compile()
+    return lambda: jax.block_until_ready(program(keys, lengths)), lengths.size * num_steps
+
+
+def of_vmap_of_fixed_batches(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
+    """The same, handed the batches of isjax: fixed, and as counts of (code, class) where the codes are few."""
+    network, optimizer = Network(width), optax.sgd(RATE)
+    x, y = map(np.asarray, isjax.sample(jax.random.key(1), problem.joint, max(LENGTHS)))
+    codes, num_codes = np.asarray(problem.codes)[x], len(problem.features)
+    batches = [np.array_split(np.arange(n), -(-n // size)) for n in LENGTHS]
+    rows = np.zeros((len(LENGTHS), len(batches[-1]), min(size, num_codes)), int)
+    weights = np.zeros((*rows.shape, NUM_CLASSES), np.float32)
+    for i, of_length in enumerate(batches):
+        for j, batch in enumerate(of_length):
+            row = codes[batch] if size >= num_codes else np.arange(len(batch))
+            np.add.at(weights[i, j], (row, y[batch]), 1 / len(batch))
+            rows[i, j] = np.arange(num_codes) if size >= num_codes else np.resize(codes[batch], size)
+    features = problem.features[rows[0, 0]] if size >= num_codes else problem.features
+    handed = jnp.asarray([len(of_length) for of_length in batches]), jnp.asarray(rows), jnp.asarray(weights)
+
+    def train(key, length):
+        num_batches, index, targets = jax.tree.map(lambda array: array[length], handed)
+        params = network.init(key, features[:1])
+
+        def loss(params, batch):
+            seen = features if size >= num_codes else features[index[batch]]
+            return -jnp.sum(targets[batch] * jax.nn.log_softmax(jnp.asarray(network.apply(params, seen))))
+
+        def step(carry, t):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(params, t % num_batches), state)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))[0][0]
+
+    lengths = jnp.repeat(jnp.arange(len(LENGTHS)), num_seeds)
     keys = jax.random.split(jax.random.key(0), lengths.size)
     program = jax.jit(jax.vmap(train)).lower(keys, lengths).compile()
     return lambda: jax.block_until_ready(program(keys, lengths)), lengths.size * num_steps
@@ -216,6 +257,7 @@ def _fit(features, classes, width, size, epochs):
 CONTENDERS = {
     "isjax": of_isjax,
     "jit(vmap(scan))": of_vmap_of_scan,
+    "the same, fixed batches": of_vmap_of_fixed_batches,
     "PyTorch, one by one": of_torch,
     "torch.func.vmap": of_torch_func,
     "scikit-learn": of_scikit_learn,

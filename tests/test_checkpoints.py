@@ -188,7 +188,7 @@ DAMAGE = {
     "text": lambda content: b"not a block\n",
     "objects, which need pickle": functools.partial(with_arrays, ["|O", [1, 1, 1, 1, 1, 2, 2]]),
     "larger arrays": functools.partial(with_arrays, ["<i4", [1, 1, 1, 1, 1, 2, 3]]),
-    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 5", b"isjax block 9")),
+    "another format": lambda content: checked(content.split(b"\n", 1)[1].replace(b"isjax block 6", b"isjax block 9")),
 }
 
 

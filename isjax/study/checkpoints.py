@@ -52,7 +52,7 @@ __all__ = [
     "locked",
 ]
 
-FORMAT = "isjax block 5"
+FORMAT = "isjax block 6"
 _SUFFIX = ".block"
 _FLUSH_SECONDS = 1.0
 _COMPUTATION = "computation of the network or the optimizer"
