@@ -2,7 +2,7 @@
 
 Three encoders (64 pixels; means of 2×2 pixels; 16 principal components) × three lengths × two seeds × five folds, one
 hidden layer of 64 units, Adam at a constant rate of 0.001, batches of 32, 45 epochs. isjax trains each network twice:
-without one row of ten, to choose the step, then with all rows up to that step. scikit-learn's ``MLPClassifier`` trains
+without one row of five, to choose the step, then with all rows up to that step. scikit-learn's ``MLPClassifier`` trains
 once, and fits two networks at a time, one on each core.
 """
 

@@ -102,13 +102,13 @@ def test_a_learner_of_n_rows_sees_no_others():
 
 
 @pytest.mark.parametrize("length", [2, 12, 20, 48])
-def test_a_member_is_a_network_stopped_by_one_of_ten_of_its_rows(length):
+def test_a_member_is_a_network_stopped_by_a_fifth_of_its_rows(length):
     (x, y), spec = rows(), isjax.SweepSpec(hidden=((6,),), lengths=(length,), num_seeds=2, num_steps=30, num_evals=4)
     found, folds = cross_validate(x, y, spec), cv.draw_folds(KEY, jnp.asarray(y), num_seeds=2, num_folds=5)
     order, held_out = np.asarray(folds.order[1, 3]), np.flatnonzero(np.asarray(folds.fold[1]) == 3)
     first = order[:length]
     split = training.RowSplit(
-        np.delete(first, np.s_[1::10]), length - len(first[1::10]), first[1::10], len(first[1::10]), held_out
+        np.delete(first, np.s_[1::5]), length - len(first[1::5]), first[1::5], len(first[1::5]), held_out
     )
     key = jax.random.fold_in(jax.random.split(jax.random.fold_in(KEY, 1))[1], 3)
     config = spec.train_config("6", 32)
@@ -127,7 +127,7 @@ def test_a_member_is_a_network_stopped_by_one_of_ten_of_its_rows(length):
     assert found.step[0, 0, 0, 1, 3] == learned.step
 
 
-def test_a_learner_is_trained_without_the_tenth_to_choose_its_step_and_then_with_it():
+def test_a_learner_is_trained_without_a_fifth_of_its_rows_to_choose_its_step_and_then_with_all():
     x, y = rows()
     spec = isjax.SweepSpec(
         hidden=((),),
@@ -158,8 +158,8 @@ def test_a_learner_is_trained_without_the_tenth_to_choose_its_step_and_then_with
 
     for fold in range(5):
         order, held_out = np.asarray(folds.order[0, fold])[:48], np.asarray(folds.fold[0]) == fold
-        with_network, without = after_one_step(fold, np.delete(order, np.s_[1::10]))
-        losses = [-np.log(q[order[1::10]]).mean() for q in (without, with_network)]
+        with_network, without = after_one_step(fold, np.delete(order, np.s_[1::5]))
+        losses = [-np.log(q[order[1::5]]).mean() for q in (without, with_network)]
         assert found.step[0, 0, 0, 0, fold] == np.argmin(losses)
         np.testing.assert_allclose(found.validation_loss[0, 0, 0, 0, fold], min(losses), rtol=1e-4)
         with_network, without = after_one_step(fold, order)
