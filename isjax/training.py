@@ -559,43 +559,61 @@ def train_on_rows(
     def run(last: Array, num_rows: Array) -> tuple[Array, LearnedRows]:
         """A run on the first rows up to an evaluation, of which the zeroth is that of the frequencies."""
         data = _Data(every, targets[every], num_rows)
-        scaling, log_frequencies = _Scaling.of(features, data), _log_frequencies(data, num_classes, features.dtype)
-        batches, num_steps = (
-            _batches(key_batches, _Inputs(features, num_classes), data, config),
-            _num_steps(data, config),
-        )
+        table = _Table.of(features, targets, data, num_classes)
+        batches = _batches(key_batches, _Inputs(features, num_classes), data, config)
+        num_steps = _num_steps(data, config)
+        steps = _evaluation_steps(num_steps, config.num_evals)
+        stop = jnp.pad(steps, (1, 0))[last]
 
         def apply(params: PyTree, inputs: Array) -> _Applied:
-            return _apply(network, params, scaling.apply(inputs))
-
-        def with_network(params: PyTree, chosen: Array) -> tuple[Array, Array]:
-            with jax.default_matmul_precision("highest"):
-                applied = apply(params, features[chosen])
-            return _of_rows(_with_one_more_row(applied, log_frequencies, num_rows), targets[chosen])
-
-        def without_network(chosen: Array) -> tuple[Array, Array]:
-            every = jnp.broadcast_to(log_frequencies, (chosen.size, num_classes))
-            return _of_rows(_Applied(None, every), targets[chosen])
+            return _apply(network, params, table.scaling.apply(inputs))
 
         def evaluate(stopped: PyTree, params: PyTree, step: Array) -> tuple[PyTree, Array]:
             stopped = jax.tree.map(lambda old, new: jnp.where(step == stop, new, old), stopped, params)
-            return stopped, validation_loss(with_network(params, rows.validation)[0])
+            return stopped, validation_loss(table.losses(apply, params, rows.validation)[0])
 
-        steps = _evaluation_steps(num_steps, config.num_evals)
-        stop = jnp.pad(steps, (1, 0))[last]
         steps = jnp.minimum(steps, _largest_in_lock_step(stop))
-        params = network.init(key_init, scaling.example())
+        params = network.init(key_init, table.scaling.example())
         params, losses = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, params, config)
-        losses = jnp.concatenate([validation_loss(without_network(rows.validation)[0])[None], losses])
+        losses = jnp.append(validation_loss(table.losses_of_frequencies(rows.validation)[0]), losses)
         losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
         step = jnp.where(losses[last] < jnp.inf, stop, 0)
-        of_rows = zip(without_network(rows.held_out), with_network(params, rows.held_out), strict=True)
-        row_loss, row_accuracy = (jnp.where(step == 0, without, of_network) for without, of_network in of_rows)
+        of_rows = table.losses_of_frequencies(rows.held_out), table.losses(apply, params, rows.held_out)
+        row_loss, row_accuracy = (jnp.where(step == 0, *each) for each in zip(*of_rows, strict=True))
         return jnp.argmin(losses).astype(last.dtype), LearnedRows(row_loss, row_accuracy, jnp.min(losses), step)
 
     num_rows = jnp.stack([rows.num_train, rows.num_train + rows.num_validation]).astype(jnp.int32)
     _, (row_loss, row_accuracy, least, step) = jax.lax.scan(run, jnp.asarray(config.num_evals, jnp.int32), num_rows)
     return LearnedRows(row_loss[1], row_accuracy[1], least[0], step[1])
+
+
+class _Table(NamedTuple):
+    """Rows of features and their classes, as learners see them that have some of them as training data."""
+
+    features: Float[Array, "n d"]
+    targets: Int[Array, "n"]
+    scaling: "_Scaling"
+    log_frequencies: Float[Array, "y"]
+    num_rows: Int[Array, ""]
+
+    @classmethod
+    def of(cls, features: Array, targets: Array, data: _Data, num_classes: int) -> "_Table":
+        """With the scaling and the frequencies of the training data."""
+        log_frequencies = _log_frequencies(data, num_classes, features.dtype)
+        return cls(features, targets, _Scaling.of(features, data), log_frequencies, data.length)
+
+    def losses(
+        self, apply: Callable[[PyTree, Array], "_Applied"], params: PyTree, chosen: Int[Array, "k"]
+    ) -> tuple[Float[Array, "k"], Float[Array, "k"]]:
+        """Loss and accuracy of a network on rows."""
+        with jax.default_matmul_precision("highest"):
+            applied = apply(params, self.features[chosen])
+        return _of_rows(_with_one_more_row(applied, self.log_frequencies, self.num_rows), self.targets[chosen])
+
+    def losses_of_frequencies(self, chosen: Int[Array, "k"]) -> tuple[Float[Array, "k"], Float[Array, "k"]]:
+        """Loss and accuracy of a learner that predicts the frequencies of the classes."""
+        every = jnp.broadcast_to(self.log_frequencies, (chosen.size, self.log_frequencies.size))
+        return _of_rows(_Applied(None, every), self.targets[chosen])
 
 
 @jax.custom_batching.custom_vmap
