@@ -60,9 +60,7 @@ def model(seed, shape, loss, tail="uniform"):
         return mass / mass.sum(1, keepdims=True) * p_x[:, None]
 
     def loss_of(joint):
-        p_uy = np.stack([joint[codes == u].sum(0) for u in range(num_u)])
-        ratio = joint / p_x[:, None] / (p_uy / p_uy.sum(1, keepdims=True))[codes]
-        return np.sum(np.where(joint > 0, joint * np.log(np.where(joint > 0, ratio, 1)), 0))
+        return np.sum(joint * log_ratios(joint, codes))
 
     low, high = 0.0, 1.0
     while loss_of(joint(high)) < loss:
@@ -73,6 +71,13 @@ def model(seed, shape, loss, tail="uniform"):
         middle = (low + high) / 2
         low, high = (middle, high) if loss_of(joint(middle)) < loss else (low, middle)
     return jnp.asarray(joint(low if loss else 0.0), jnp.float32), jnp.asarray(codes)
+
+
+def log_ratios(joint, codes):
+    """The logarithm of p(y|x) / p(y|u), whose mean is the loss; zero where (x, y) has no mass."""
+    p_uy = np.stack([joint[codes == u].sum(0) for u in range(codes.max() + 1)])
+    ratio = joint / joint.sum(1, keepdims=True) / (p_uy / p_uy.sum(1, keepdims=True))[codes]
+    return np.log(np.where(joint > 0, ratio, 1))
 
 
 @functools.partial(jax.jit, static_argnames=("shape", "num_samples", "num_permutations", "num_tests"))
@@ -205,11 +210,8 @@ def known_error(joint, codes, num_samples):
 
     With many samples, an estimate without bias that has to find p too cannot have less.
     """
-    joint, codes = np.asarray(joint, np.float64), np.asarray(codes)
-    of_code = np.zeros((codes.max() + 1, joint.shape[1]))
-    np.add.at(of_code, codes, joint)
-    ratio = joint * of_code.sum(1)[codes][:, None] / (joint.sum(1, keepdims=True) * of_code[codes])
-    log_ratio = np.log(np.where(joint > 0, ratio, 1))
+    joint = np.asarray(joint, np.float64)
+    log_ratio = log_ratios(joint, np.asarray(codes))
     variance = np.sum(joint * log_ratio**2) - np.sum(joint * log_ratio) ** 2
     return float(np.sqrt(max(variance, 0.0) / num_samples))
 

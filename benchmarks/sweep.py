@@ -66,69 +66,66 @@ class Network(nn.Module):
         return nn.Dense(NUM_CLASSES)(nn.relu(nn.Dense(self.width)(x)))
 
 
-def of_vmap_of_scan(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
-    """As a good user of JAX would write it: one program, every member in lock step, batches drawn in the loop."""
-    network, optimizer = Network(width), optax.sgd(RATE)
-    features, classes = map(jnp.asarray, samples(problem, max(LENGTHS)))
+def in_lock_step(network, features, loss, of_steps, lengths):
+    """One program that trains a network by SGD for each of the lengths; ``of_steps`` gives what each step is handed."""
+    optimizer = optax.sgd(RATE)
 
     def train(key, length):
         key_init, key_steps = jax.random.split(key)
         params = network.init(key_init, features[:1])
 
-        def loss(params, index):
-            logits = jnp.asarray(network.apply(params, features[index]))
-            return optax.softmax_cross_entropy_with_integer_labels(logits, classes[index]).mean()
-
-        def step(carry, key):
+        def step(carry, of_step):
             params, state = carry
-            index = jax.random.randint(key, (size,), 0, length)
-            updates, state = optimizer.update(jax.grad(loss)(params, index), state)
+            updates, state = optimizer.update(jax.grad(loss)(params, length, of_step), state)
             return (optax.apply_updates(params, updates), state), None
 
-        keys = jax.random.split(key_steps, num_steps)
-        return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+        return jax.lax.scan(step, (params, optimizer.init(params)), of_steps(key_steps))[0][0]
 
-    lengths = jnp.repeat(jnp.asarray(LENGTHS), num_seeds)
     keys = jax.random.split(jax.random.key(0), lengths.size)
     program = jax.jit(jax.vmap(train)).lower(keys, lengths).compile()
-    return lambda: jax.block_until_ready(program(keys, lengths)), lengths.size * num_steps
+    return lambda: jax.block_until_ready(program(keys, lengths))
+
+
+def of_vmap_of_scan(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
+    """As a good user of JAX would write it: one program, every member in lock step, batches drawn in the loop."""
+    network = Network(width)
+    features, classes = map(jnp.asarray, samples(problem, max(LENGTHS)))
+
+    def loss(params, length, key):
+        index = jax.random.randint(key, (size,), 0, length)
+        logits = jnp.asarray(network.apply(params, features[index]))
+        return optax.softmax_cross_entropy_with_integer_labels(logits, classes[index]).mean()
+
+    lengths = jnp.repeat(jnp.asarray(LENGTHS), num_seeds)
+    run = in_lock_step(network, features, loss, lambda key: jax.random.split(key, num_steps), lengths)
+    return run, lengths.size * num_steps
 
 
 def of_vmap_of_fixed_batches(problem, width, size, num_steps, num_seeds=NUM_SEEDS):
     """The same, handed the batches of isjax: fixed, and as counts of (code, class) where the codes are few."""
-    network, optimizer = Network(width), optax.sgd(RATE)
+    network = Network(width)
     x, y = map(np.asarray, isjax.sample(jax.random.key(1), problem.joint, max(LENGTHS)))
     codes, num_codes = np.asarray(problem.codes)[x], len(problem.features)
+    is_counted = size >= num_codes
     batches = [np.array_split(np.arange(n), -(-n // size)) for n in LENGTHS]
     rows = np.zeros((len(LENGTHS), len(batches[-1]), min(size, num_codes)), int)
     weights = np.zeros((*rows.shape, NUM_CLASSES), np.float32)
     for i, of_length in enumerate(batches):
         for j, batch in enumerate(of_length):
-            row = codes[batch] if size >= num_codes else np.arange(len(batch))
+            row = codes[batch] if is_counted else np.arange(len(batch))
             np.add.at(weights[i, j], (row, y[batch]), 1 / len(batch))
-            rows[i, j] = np.arange(num_codes) if size >= num_codes else np.resize(codes[batch], size)
-    features = problem.features[rows[0, 0]] if size >= num_codes else problem.features
+            rows[i, j] = np.arange(num_codes) if is_counted else np.resize(codes[batch], size)
     handed = jnp.asarray([len(of_length) for of_length in batches]), jnp.asarray(rows), jnp.asarray(weights)
 
-    def train(key, length):
+    def loss(params, length, t):
         num_batches, index, targets = jax.tree.map(lambda array: array[length], handed)
-        params = network.init(key, features[:1])
-
-        def loss(params, batch):
-            seen = features if size >= num_codes else features[index[batch]]
-            return -jnp.sum(targets[batch] * jax.nn.log_softmax(jnp.asarray(network.apply(params, seen))))
-
-        def step(carry, t):
-            params, state = carry
-            updates, state = optimizer.update(jax.grad(loss)(params, t % num_batches), state)
-            return (optax.apply_updates(params, updates), state), None
-
-        return jax.lax.scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))[0][0]
+        batch = t % num_batches
+        seen = problem.features if is_counted else problem.features[index[batch]]
+        return -jnp.sum(targets[batch] * jax.nn.log_softmax(jnp.asarray(network.apply(params, seen))))
 
     lengths = jnp.repeat(jnp.arange(len(LENGTHS)), num_seeds)
-    keys = jax.random.split(jax.random.key(0), lengths.size)
-    program = jax.jit(jax.vmap(train)).lower(keys, lengths).compile()
-    return lambda: jax.block_until_ready(program(keys, lengths)), lengths.size * num_steps
+    run = in_lock_step(network, problem.features, loss, lambda _: jnp.arange(num_steps), lengths)
+    return run, lengths.size * num_steps
 
 
 def _torch_data(problem):

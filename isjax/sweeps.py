@@ -775,7 +775,7 @@ def map_members(
 
     def train_chunk(shared: PyTree, chunk: _Chunks) -> Any:  # noqa: ANN401
         problem, rate, length, seed = chunk.problem, chunk.rate, chunk.length, chunk.seed
-        if seed.size == 1:  # products with a batch axis, be it of size one, are slower on a CPU
+        if seed.size == 1:  # on a CPU a batch axis slows products down, even one of size one
             return train_member(shared, problem[0], rate[0], length, seed[0])
         return jax.vmap(train_member, in_axes=(None, 0, 0, None, 0))(shared, problem, rate, length, seed)
 
