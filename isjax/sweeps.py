@@ -4,7 +4,8 @@ A grid is problems × networks × batch sizes × learning rates × lengths × se
 of the problem, the network, the batch size) is a program of its own within the call; everything else is an axis of
 members. The members of a program are divided into chunks of one length each, so that no step is wasted where the number
 of steps depends on the length. The chunks are distributed over the devices of a mesh; each device trains its chunks one
-after another, and the members of a chunk at once, so that memory does not grow with the grid.
+after another, and the members of a chunk at once, so that memory does not grow with the grid. The samples of each seed,
+which all its members see, are drawn before.
 """
 
 import contextlib
@@ -34,7 +35,17 @@ from isjax.networks import MLP, Network, as_network, check_network
 from isjax.scoring import RULES, ScoringRule, log_score, scored_loss
 from isjax.sources import Problem
 from isjax.sufficiency import mutual_information_loss, risk_decomposition
-from isjax.training import Optimizer, Trace, TrainConfig, TrainingOptions, as_optimizer, converted, train
+from isjax.training import (
+    Drawn,
+    Optimizer,
+    Trace,
+    TrainConfig,
+    TrainingOptions,
+    as_optimizer,
+    converted,
+    draw,
+    train_drawn,
+)
 
 __all__ = [
     "AXES",
@@ -489,7 +500,8 @@ def sweep(
     check_spec(spec)
     problems = _as_problems(problems)
     _check_rules(spec, problems)
-    return _sweep(key, problems, spec, mesh=all_devices() if mesh is None else mesh)
+    drawn = _draw_before(key, problems, spec)
+    return _sweep(key, problems, drawn, spec, mesh=all_devices() if mesh is None else mesh)
 
 
 def compile_sweep(
@@ -527,7 +539,7 @@ def compile_sweep(
     check_spec(spec)
     problems = _as_problems(problems)
     _check_rules(spec, problems)
-    arguments = key, problems, spec
+    arguments = key, problems, _draw_before(key, problems, spec), spec
     program = _sweep.lower(*arguments, mesh=all_devices() if mesh is None else mesh).compile()
     return partial(program, *arguments)
 
@@ -582,21 +594,73 @@ def _check_rules(spec: SweepSpec, problems: Sequence[Problem]) -> None:
         _checks.as_score(rule, num_classes, f"Y has {num_classes} symbols in problem {i % len(problems)}")
 
 
+def _draw_before(key: Array, problems: Sequence[Problem], spec: SweepSpec) -> list[Drawn] | None:
+    """What is drawn for each seed, for each problem.
+
+    The members of a seed see the same samples, so these are drawn once, by a small program that all blocks of a study
+    share. None, and each member draws its own, where they would take much memory, and in the caller's ``jit``, which
+    would compile this for each problem.
+    """
+    is_eager = _checks.is_concrete(key, problems, jnp.zeros(()))
+    if not is_eager or len(problems) * spec.num_seeds * spec.longest > _MOST_SAMPLES:
+        return None
+    return [_draw_seeds(key, problem.joint, num_seeds=spec.num_seeds, max_length=spec.longest) for problem in problems]
+
+
+_MOST_SAMPLES = 2**22
+
+
+@jax.jit(static_argnames=("num_seeds", "max_length"))
+def _draw_seeds(key: Array, joint: Array, *, num_seeds: int, max_length: int) -> Drawn:
+    return jax.vmap(lambda seed: draw(jax.random.fold_in(key, seed), joint, max_length))(jnp.arange(num_seeds))
+
+
 @jax.jit(inline=True, static_argnames="mesh")
-def _sweep(key: Array, problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh) -> SweepResult:
+def _sweep(
+    key: Array, problems: Sequence[Problem], drawn: Sequence[Drawn] | None, spec: SweepSpec, *, mesh: Mesh
+) -> SweepResult:
     groups = problem_groups(problems, spec.batch_sizes)
-    results = [_sweep_group(key, _stack_padded([problems[i] for i in group]), spec, mesh) for group in groups]
+    results = [_sweep_group(_Group.of(key, problems, drawn, positions), spec, mesh) for positions in groups]
     position = np.argsort(np.concatenate(groups))
     return jax.tree.map(lambda *of_groups: jnp.concatenate(of_groups)[position], *results)
 
 
-def _sweep_group(key: Array, problems: Problem, spec: SweepSpec, mesh: Mesh) -> SweepResult:
-    """The members of all problems that share their programs."""
+class _Group(NamedTuple):
+    """Problems that share their programs, and what was drawn for them."""
+
+    key: Array
+    problems: Problem
+    """With an axis of problems in front."""
+    drawn: Drawn | None
+    """With axes of problems and seeds in front, if it was drawn before."""
+
+    @classmethod
+    def of(
+        cls, key: Array, problems: Sequence[Problem], drawn: Sequence[Drawn] | None, positions: Sequence[int]
+    ) -> "_Group":
+        """The problems at some positions, padded and stacked."""
+        stacked = _stack_padded([problems[i] for i in positions])
+        if drawn is None:
+            return cls(key, stacked, None)
+        return cls(key, stacked, jax.tree.map(lambda *each: jnp.stack(each), *(drawn[i] for i in positions)))
+
+    def of_member(self, problem: Array, seed: Array, spec: SweepSpec, *, is_only: bool) -> tuple[Drawn, Problem]:
+        """What is drawn for a member, and its problem, which is that of all members if ``is_only``."""
+        # Rows of one table are gathered faster than of one for each member; products with one table are slower.
+        seen = jax.tree.map(lambda a: a[0 if is_only else problem], self.problems)
+        if self.drawn is None:
+            return draw(jax.random.fold_in(self.key, seed), seen.joint, spec.longest), seen
+        return jax.tree.map(lambda a: a[problem, seed], self.drawn), seen
+
+
+def _sweep_group(group: _Group, spec: SweepSpec, mesh: Mesh) -> SweepResult:
+    """The members of all problems of a group."""
     programs = [
-        _stack([_sweep_network(key, problems, spec, name, size, mesh) for size in spec.batch_sizes])
+        _stack([_sweep_network(group, spec, name, size, mesh) for size in spec.batch_sizes])
         for name in spec.network_names
     ]
-    members, num_codes = _stack(programs), problems.features.shape[1]
+    problems, members = group.problems, _stack(programs)
+    num_codes = problems.features.shape[1]
     loss = mutual_information_loss(problems.joint, problems.codes, num_codes=num_codes)
     scores = {
         name: ScoredRisk(
@@ -692,7 +756,7 @@ class _Members(NamedTuple):
     """Code loss and decoder error under each scoring rule but the logarithmic one."""
 
 
-def _sweep_network(key: Array, problems: Problem, spec: SweepSpec, name: str, batch_size: int, mesh: Mesh) -> _Members:
+def _sweep_network(group: _Group, spec: SweepSpec, name: str, batch_size: int, mesh: Mesh) -> _Members:
     """Members of one network and batch size: (problem, learning rate, length, seed, evaluation).
 
     Those of infinite length draw their samples otherwise, and have a program of their own.
@@ -700,46 +764,32 @@ def _sweep_network(key: Array, problems: Problem, spec: SweepSpec, name: str, ba
     infinite = np.array([_checks.is_infinite(length) for length in spec.lengths])
     finite = [length for length, is_infinite in zip(spec.lengths, infinite, strict=True) if not is_infinite]
     parts = [lengths for lengths in (finite, [math.inf] * int(infinite.sum())) if lengths]
-    members = [_sweep_program(key, problems, spec, lengths, name, batch_size, mesh) for lengths in parts]
+    members = [_sweep_program(group, spec, lengths, name, batch_size, mesh) for lengths in parts]
     position = np.argsort(np.argsort(infinite, kind="stable"), kind="stable")
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, 2)[:, :, position], *members)
 
 
 def _sweep_program(
-    key: Array,
-    problems: Problem,
-    spec: SweepSpec,
-    lengths: Sequence[Any],
-    name: str,
-    batch_size: int,
-    mesh: Mesh,
+    group: _Group, spec: SweepSpec, lengths: Sequence[Any], name: str, batch_size: int, mesh: Mesh
 ) -> _Members:
     """Members of one shape: (problem, learning rate, length, seed, evaluation)."""
-    config, is_infinite = spec.train_config(name, batch_size), _checks.is_infinite(lengths[0])
+    config, is_infinite, problems = spec.train_config(name, batch_size), _checks.is_infinite(lengths[0]), group.problems
     network = spec.modules(problems.joint.shape[-1])[name]
     check_network(network, problems.features[0], problems.joint.shape[-1])
     grid = problems.joint.shape[0], len(spec.learning_rates), len(lengths), spec.num_seeds
     size = spec.chunk_size or _best_chunk_size(mesh.devices.flat[0], network, problems, spec, spec.optimizer_of(name))
-    # Rows of one table are gathered faster than those of a copy for each member; products with one table are slower.
-    is_shared = grid[0] == 1 and problems.features.shape[1] > batch_size
+    is_only = grid[0] == 1 and problems.features.shape[1] > batch_size
     values = jnp.asarray([] if is_infinite else [*lengths, 0], jnp.int32)
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
-    def train_member(shared: Any, problem: Array, rate: Array, length: Array, seed: Array) -> _Members:  # noqa: ANN401
-        key, problems = shared
-        seen = jax.tree.map(lambda a: a[0 if is_shared else problem], problems)
-        trace = train(
-            jax.random.fold_in(key, seed),
-            seen,
-            math.inf if is_infinite else values[length],
-            rates[rate],
-            network=network,
-            config=config,
-        )
+    def train_member(group: _Group, problem: Array, rate: Array, length: Array, seed: Array) -> _Members:
+        drawn, seen = group.of_member(problem, seed, spec, is_only=is_only)
+        num_samples = None if is_infinite else values[length]
+        trace = train_drawn(drawn, seen, num_samples, rates[rate], network=network, config=config)
         scores = _scores(seen, trace, spec)
         return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps, scores)
 
-    return map_members(train_member, (key, problems), grid, chunk_size=size, mesh=mesh)
+    return map_members(train_member, group, grid, chunk_size=size, mesh=mesh)
 
 
 def map_members(

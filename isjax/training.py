@@ -30,7 +30,7 @@ from isjax._checks import Codes, Rows
 from isjax._display import as_text, displayed, displayed_as_call
 from isjax._numerics import nan_where
 from isjax._typing import Array, Float, Int, Key, Real, ScalarFloat, ScalarInt
-from isjax.distributions import sample
+from isjax.distributions import Draws, sample
 from isjax.entropies import conditional_entropy
 from isjax.networks import Network, as_network, check_network
 from isjax.sources import Problem
@@ -38,6 +38,7 @@ from isjax.sufficiency import RiskDecomposition, risk_decomposition
 
 __all__ = [
     "Converted",
+    "Drawn",
     "LearnedRows",
     "Optimizer",
     "RowSplit",
@@ -47,7 +48,9 @@ __all__ = [
     "as_optimizer",
     "check_optimizer",
     "converted",
+    "draw",
     "train",
+    "train_drawn",
     "train_on_rows",
 ]
 
@@ -326,6 +329,37 @@ def _as_length(length: Real | ScalarInt, max_length: int | None) -> tuple[int | 
     return length, max_length
 
 
+class Drawn(NamedTuple):
+    """What the key of a run determines, whatever the network, the encoder and the length."""
+
+    samples: Draws
+    """Samples of (X, Y), as many as the longest data have."""
+    key_init: Key[Array, ""]
+    """Of the initial weights."""
+    key_batches: Key[Array, ""]
+    """Of the batches, where these are drawn."""
+
+
+def draw(key: Key[Array, ""], joint: Float[Array, "x y"], max_length: int) -> Drawn:
+    """Draws the samples of a run.
+
+    Args:
+      key: of the run, as for ``train``.
+      joint: distribution of (X, Y), shape ``[x, y]``.
+      max_length: number of samples.
+
+    Returns:
+      The samples, and the keys of the rest, for ``train_drawn``.
+
+    Examples:
+      >>> import isjax.training, jax, jax.numpy as jnp
+      >>> isjax.training.draw(jax.random.key(0), jnp.full((2, 2), 0.25), 8).samples.x.shape
+      (8,)
+    """
+    key_data, key_init, key_batches = jax.random.split(key, 3)
+    return Drawn(sample(key_data, joint, max_length), key_init, key_batches)
+
+
 class _Data(NamedTuple):
     """Samples of (U, Y), of which the first ``length`` are the training data."""
 
@@ -334,10 +368,9 @@ class _Data(NamedTuple):
     length: Int[Array, ""]
 
     @classmethod
-    def draw(cls, key: Array, problem: Problem, length: Array, max_length: int) -> "_Data":
-        """As many samples of a problem as the longest data have."""
-        x, y = sample(key, problem.joint, max_length)
-        return cls(problem.codes[x], y, jnp.asarray(length, jnp.int32))
+    def of(cls, samples: Draws, problem: Problem, length: Array) -> "_Data":
+        """What the encoder of a problem makes of samples of (X, Y)."""
+        return cls(problem.codes[samples.x], samples.y, jnp.asarray(length, jnp.int32))
 
 
 class _Inputs(NamedTuple):
@@ -374,16 +407,52 @@ def _train(
     network: nn.Module,
     config: TrainConfig,
 ) -> Trace:
+    check_network(network, *_Inputs.of(problem))
+    drawn = draw(key, problem.joint, config.max_length or 1)
+    return train_drawn(drawn, problem, length, learning_rate, network=network, config=config)
+
+
+def train_drawn(
+    drawn: Drawn,
+    problem: Problem,
+    length: ScalarInt | None,
+    learning_rate: ScalarFloat,
+    *,
+    network: nn.Module,
+    config: TrainConfig,
+) -> Trace:
+    """Trains a network as ``train`` does, with what was drawn for its key, and checks nothing.
+
+    Args:
+      drawn: by ``draw``.
+      problem: as for ``train``.
+      length: how many of the samples to train on; None for fresh samples at every step.
+      learning_rate: of the optimiser.
+      network: as for ``train``.
+      config: options of the training.
+
+    Returns:
+      A ``Trace``.
+
+    Examples:
+      >>> import isjax, isjax.training, jax
+      >>> source = isjax.sparse_source(
+      ...     jax.random.key(0), num_inputs=4, num_relevant=2, num_classes=2, discrimination=0.9
+      ... )
+      >>> problem, config = source.problem("identity"), isjax.TrainConfig(num_steps=20, num_evals=2)
+      >>> drawn = isjax.training.draw(jax.random.key(1), problem.joint, 64)
+      >>> trace = isjax.training.train_drawn(drawn, problem, 64, 0.5, network=isjax.MLP((8,), 2), config=config)
+      >>> trace.steps.tolist()
+      [1, 20]
+    """
     inputs = _Inputs.of(problem)
-    check_network(network, *inputs)
-    key_data, key_init, key_batches = jax.random.split(key, 3)
     joint_uy = Codes(problem.codes, problem.features.shape[0]).pushforward(problem.joint)
     if length is None:
-        data, batches = joint_uy, _FreshBatches(key_batches, inputs, joint_uy, config.batch_size)
+        data, batches = joint_uy, _FreshBatches(drawn.key_batches, inputs, joint_uy, config.batch_size)
         num_steps = jnp.asarray(config.num_steps, jnp.int32)
     else:
-        samples = _Data.draw(key_data, problem, length, config.max_length or 1)
-        data, batches = _empirical(inputs, samples), _batches(key_batches, inputs, samples, config)
+        samples = _Data.of(drawn.samples, problem, length)
+        data, batches = _empirical(inputs, samples), _batches(drawn.key_batches, inputs, samples, config)
         num_steps = _num_steps(samples, config)
 
     def evaluate(state: None, params: PyTree, _: Array) -> tuple[None, _Applied]:
@@ -391,7 +460,7 @@ def _train(
             return state, _apply(network, params, problem.features)
 
     steps = _evaluation_steps(num_steps, config.num_evals)
-    params = network.init(key_init, problem.features)
+    params = network.init(drawn.key_init, problem.features)
     learning_rate = jnp.asarray(learning_rate, problem.features.dtype)
     apply = functools.partial(_apply, network)
     _, trained = _optimise(apply, params, batches, learning_rate, num_steps, steps, evaluate, None, config)

@@ -123,13 +123,15 @@ def test_nothing_is_traced_when_only_values_change_and_the_new_values_are_used(p
     assert len(traces) == 2
 
 
-def test_a_sweep_is_the_same_under_the_callers_jit_and_compiled_apart(problems):
+def test_a_sweep_is_the_same_under_the_callers_jit_and_compiled_apart(problems, monkeypatch):
     of_one = problems[1:2]
     eager = isjax.sweep(jax.random.key(0), of_one, SMALL)
     jitted = jax.jit(isjax.sweep)(jax.random.key(0), of_one, SMALL)
     apart = sweeps.compile_sweep(jax.random.key(0), of_one, SMALL)()
     chex.assert_trees_all_close(eager, jitted, atol=1e-6)
     chex.assert_trees_all_equal(eager, apart)
+    monkeypatch.setattr(sweeps, "_MOST_SAMPLES", 0)  # each member draws its own
+    chex.assert_trees_all_close(eager, isjax.sweep(jax.random.key(0), of_one, SMALL), atol=1e-6)
 
 
 def test_parts_of_a_grid_share_a_program_and_give_its_numbers(problems, monkeypatch):

@@ -22,7 +22,8 @@ def source():
 
 def data_of(problem, length, batch_size=32, max_length=None, seed=0):
     config = isjax.TrainConfig(num_steps=1, num_evals=1, batch_size=batch_size, max_length=max_length or length)
-    return training._Data.draw(jax.random.key(seed), problem, jnp.asarray(length), config.max_length), config
+    samples = training.draw(jax.random.key(seed), problem.joint, config.max_length).samples
+    return training._Data.of(samples, problem, jnp.asarray(length)), config
 
 
 @functools.partial(jax.jit, static_argnames="config")
