@@ -2,10 +2,10 @@
 
 A grid is problems × networks × batch sizes × learning rates × lengths × seeds. Whatever changes a shape (the alphabets
 of the problem, the network, the batch size) is a program of its own within the call; everything else is an axis of
-members. The members of a program are divided into chunks of one length each, so that no step is wasted where the number
-of steps depends on the length. The chunks are distributed over the devices of a mesh; each device trains its chunks one
-after another, and the members of a chunk at once, so that memory does not grow with the grid. The samples of each seed,
-which all its members see, are drawn before.
+members. The members of a program are divided into chunks, of one length each, so that no step is wasted, unless the
+members of a length are few and all take equally many steps. The chunks are distributed over the devices of a mesh; each
+device trains its chunks one after another, and the members of a chunk at once, so that memory does not grow with the
+grid. The samples of each seed, which all its members see, are drawn before.
 """
 
 import contextlib
@@ -738,10 +738,10 @@ def _stack_padded(problems: Sequence[Problem]) -> Problem:
 class _Chunks(NamedTuple):
     """Which members each chunk trains; every index is into its own axis of the grid."""
 
-    length: Int[Array, "chunk"]
-    """One length for all members of a chunk; the number of lengths in a chunk that pads the work of a device."""
     problem: Int[Array, "chunk member"]
     rate: Int[Array, "chunk member"]
+    length: Int[Array, "chunk member"]
+    """The number of lengths in a chunk that pads the work of a device."""
     seed: Int[Array, "chunk member"]
 
 
@@ -789,7 +789,8 @@ def _sweep_program(
         scores = _scores(seen, trace, spec)
         return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps, scores)
 
-    return map_members(train_member, group, grid, chunk_size=size, mesh=mesh)
+    one_length = spec.num_steps is None or math.prod(grid) >= size * len(lengths)
+    return map_members(train_member, group, grid, chunk_size=size, mesh=mesh, one_length=one_length)
 
 
 def map_members(
@@ -799,6 +800,7 @@ def map_members(
     *,
     chunk_size: int,
     mesh: Mesh,
+    one_length: bool = True,
 ) -> Any:  # noqa: ANN401  (what a member gives)
     """Trains every member of a grid of (problem, learning rate, length, seed), in chunks on the devices of a mesh.
 
@@ -807,8 +809,9 @@ def map_members(
         that of a chunk that pads the work of a device; what it gives is dropped.
       shared: arrays that every device has; they may be distributed over devices before.
       grid: the sizes of the four axes.
-      chunk_size: about how many members a device trains at once; those of a chunk have one length.
+      chunk_size: about how many members a device trains at once.
       mesh: the devices.
+      one_length: whether these have one length.
 
     Returns:
       What the members give, with the axes of the grid in front.
@@ -821,13 +824,15 @@ def map_members(
       >>> isjax.sweeps.map_members(number, 0, (2, 1, 2, 3), chunk_size=2, mesh=mesh)[1, 0, 1].tolist()
       [110, 111, 112]
     """
-    chunks, position = _divide(grid, chunk_size, mesh.devices.size)
+    chunks, position = _divide(grid, chunk_size, mesh.devices.size, one_length=one_length)
 
     def train_chunk(shared: PyTree, chunk: _Chunks) -> Any:  # noqa: ANN401
-        problem, rate, length, seed = chunk.problem, chunk.rate, chunk.length, chunk.seed
-        if seed.size == 1:  # on a CPU a batch axis slows products down, even one of size one
-            return train_member(shared, problem[0], rate[0], length, seed[0])
-        return jax.vmap(train_member, in_axes=(None, 0, 0, None, 0))(shared, problem, rate, length, seed)
+        if chunk.seed.size == 1:  # on a CPU a batch axis slows products down, even one of size one
+            return train_member(shared, *(of_chunk[0] for of_chunk in chunk))
+        if one_length:
+            chunk = chunk._replace(length=chunk.length[0])
+        axes = (None, *(0 if of_chunk.ndim else None for of_chunk in chunk))
+        return jax.vmap(train_member, in_axes=axes)(shared, *chunk)
 
     def train_chunks(shared: PyTree, chunks: _Chunks) -> Any:  # noqa: ANN401
         return jax.lax.map(partial(train_chunk, shared), chunks)
@@ -853,31 +858,36 @@ def _scores(problem: Problem, trace: Trace, spec: SweepSpec) -> dict[str, tuple[
     return {name: (parts.encoder_bias, parts.decoder_error) for name, parts in split.items()}
 
 
-def _divide(grid: tuple[int, int, int, int], size: int, num_devices: int) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
-    """Divides a grid of (problem, rate, length, seed) into chunks of one length each, of about ``size`` members.
+def _divide(
+    grid: tuple[int, int, int, int], size: int, num_devices: int, *, one_length: bool
+) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
+    """Divides a grid of (problem, rate, length, seed) into chunks of about ``size`` members, of one length or of any.
 
     Returns:
       The chunks in the order of the devices, and the position of each member of the grid in the flat list of the
       members of all chunks.
     """
     num_problems, num_rates, num_lengths, num_seeds = grid
-    per_length = num_problems * num_rates * num_seeds
-    chunks_per_length = -(-per_length // size)
-    size = -(-per_length // chunks_per_length)  # the same number of chunks, of equal sizes
-    num_chunks = chunks_per_length * num_lengths
-    num_slots = -(-num_chunks // num_devices) * num_devices
+    by_length = num_lengths, num_problems, num_rates, num_seeds  # members of one length follow each other
+    num_parts = num_lengths if one_length else 1  # each is divided alone
+    per_part = math.prod(grid) // num_parts
+    chunks_per_part = -(-per_part // size)
+    if not one_length:
+        chunks_per_part = min(-(-chunks_per_part // num_devices) * num_devices, per_part)
+    size = -(-per_part // chunks_per_part)  # the same number of chunks, of equal sizes
+    num_slots = -(-num_parts * chunks_per_part // num_devices) * num_devices
 
     # Devices take turns: chunk i goes to device i mod num_devices, so that each has its share of every length.
     slot_of_chunk = np.arange(num_slots).reshape(num_devices, -1).T.ravel()
-    chunk_in_slot = np.argsort(slot_of_chunk)
-    length = np.minimum(chunk_in_slot // chunks_per_length, num_lengths)
-    member = np.minimum(chunk_in_slot[:, None] % chunks_per_length * size + np.arange(size), per_length - 1)
-    problem, rate, seed = np.unravel_index(member, (num_problems, num_rates, num_seeds))
+    part, chunk = np.divmod(np.argsort(slot_of_chunk)[:, None], chunks_per_part)
+    is_padding = part >= num_parts
+    member = np.minimum(chunk * size + np.arange(size), per_part - 1) + np.where(is_padding, 0, part) * per_part
+    length, problem, rate, seed = np.unravel_index(member, by_length)
+    chunks = problem, rate, np.where(is_padding, num_lengths, length), seed
 
-    problems, rates, lengths, seeds = np.indices(grid)
-    of_length = np.ravel_multi_index((problems, rates, seeds), (num_problems, num_rates, num_seeds))
-    position = slot_of_chunk[lengths * chunks_per_length + of_length // size] * size + of_length % size
-    return _Chunks(*(jnp.asarray(a, jnp.int32) for a in (length, problem, rate, seed))), position
+    part, member = np.divmod(np.arange(math.prod(grid)), per_part)
+    position = slot_of_chunk[part * chunks_per_part + member // size] * size + member % size
+    return _Chunks(*(jnp.asarray(a, jnp.int32) for a in chunks)), np.moveaxis(position.reshape(by_length), 0, 2)
 
 
 def _best_chunk_size(

@@ -368,7 +368,7 @@ class _Data(NamedTuple):
     length: Int[Array, ""]
 
     @classmethod
-    def of(cls, samples: Draws, problem: Problem, length: Array) -> "_Data":
+    def of(cls, samples: Draws, problem: Problem, length: ScalarInt) -> "_Data":
         """What the encoder of a problem makes of samples of (X, Y)."""
         return cls(problem.codes[samples.x], samples.y, jnp.asarray(length, jnp.int32))
 
@@ -799,7 +799,8 @@ def _num_batches(length: _Length, batch_size: int) -> _Length:
 def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
     """Number of steps; zero if there are no data, as in the chunks that pad a sweep."""
     total = jnp.asarray(config.total_steps(data.length, config.batch_size))
-    return jnp.where(data.length > 0, total, 0).astype(data.length.dtype)
+    num_steps = jnp.where(data.length > 0, total, 0).astype(data.length.dtype)
+    return num_steps if config.num_steps is None else _largest_in_lock_step(num_steps)
 
 
 class _FixedBatches(NamedTuple):

@@ -211,18 +211,36 @@ def test_an_accelerator_trains_as_many_members_at_once_as_fit_into_a_quarter_of_
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("num_devices", [1, 2, 3])
-def test_chunks_hold_every_member_once_and_one_length_each(grid, size, num_devices):
-    chunks, position = sweeps._divide(grid, size, num_devices)
-    length, problem, rate, seed = (np.asarray(a) for a in chunks)
-    assert length.size % num_devices == 0
+@pytest.mark.parametrize("one_length", [True, False])
+def test_chunks_hold_every_member_once_and_devices_have_equal_shares(grid, size, num_devices, one_length):
+    chunks, position = sweeps._divide(grid, size, num_devices, one_length=one_length)
+    problem, rate, length, seed = (np.asarray(a) for a in chunks)
+    assert len(seed) % num_devices == 0
     assert len(np.unique(position)) == position.size == np.prod(grid)
-    flat = [a.ravel()[position] for a in (problem, rate, np.broadcast_to(length[:, None], seed.shape), seed)]
-    for found, expected in zip(flat, np.indices(grid), strict=True):
+    for found, expected in zip(
+        (a.ravel()[position] for a in (problem, rate, length, seed)), np.indices(grid), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
-    work = [int((part < grid[2]).sum()) for part in length.reshape(num_devices, -1)]
-    assert max(work) - min(work) <= 1
-    padding = seed.size - np.prod(grid) - (length == grid[2]).sum() * seed.shape[1]
-    assert padding < grid[2] * -(-grid[0] * grid[1] * grid[3] // seed.shape[1])
+    assert seed.shape[1] <= size
+    is_padding = length == grid[2]
+    assert (is_padding.all(axis=1) == is_padding.any(axis=1)).all()
+    if one_length:
+        assert (length == length[:, :1]).all()
+    work = [int((~of_device).sum()) for of_device in is_padding.reshape(num_devices, -1)]
+    assert max(work) - min(work) <= seed.shape[1]
+    repeated = seed.size - np.prod(grid) - is_padding.sum()
+    per_length = grid[0] * grid[1] * grid[3]
+    assert repeated < (grid[2] * -(-per_length // seed.shape[1]) if one_length else len(seed))
+
+
+def test_few_seeds_are_trained_with_all_lengths_at_once(problems):
+    """In groups of one length or of all, each member takes the same steps."""
+    spec = dataclasses.replace(SMALL, hidden=((8,),), lengths=(3, 20, 100), learning_rates=(0.1,), num_seeds=2)
+    apart, together = (
+        isjax.sweep(jax.random.key(0), problems[:2], dataclasses.replace(spec, chunk_size=size)) for size in (2, 6)
+    )
+    assert together.steps.shape[4:6] == (3, 2)
+    chex.assert_trees_all_close(apart, together, atol=1e-6)
 
 
 def test_with_epochs_the_trip_count_follows_the_length(problems):
