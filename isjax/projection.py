@@ -11,11 +11,12 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from isjax import _checks
 from isjax._checks import Codes
@@ -183,8 +184,8 @@ def _solve(r: Array, features: Array, moments: Array, *, tolerance: Array, max_s
     g = _orthonormal(f, support[:, 0].astype(f.dtype))  # multipliers of nearly redundant features would cancel
     constant_g = jax.lax.stop_gradient(g)
 
-    def step(run: Iteration) -> tuple[Array, Array, Array]:
-        p = _tilted(constant_r, constant_g, run.state)
+    def step(run: Iteration) -> tuple[tuple[Array, Array], Array, Array]:
+        multipliers, p = run.state
         root = safe_sqrt(p)
         # Least squares, because normal equations would lose half of the digits as masses vanish. The second moments are
         # E[f fᵀ] = Cov f + E[f] E[f]ᵀ: Newton's direction, along which slope and curvature are −q and q (1 − q).
@@ -194,13 +195,19 @@ def _solve(r: Array, features: Array, moments: Array, *, tolerance: Array, max_s
         exponents = _product(constant_g, newton)
         spread = jnp.max(exponents) - jnp.min(exponents)
         length = safe_divide(jnp.log1p(spread / jnp.maximum(1 - q, 0.01)), spread, 1)
-        violation = jnp.max(jnp.abs(_product(p, constant_f)))
-        return run.state + length * newton, violation, ~(violation > tolerance)
+        # Not p anew from all multipliers: near a face these are large, and their exponents cancel.
+        moved = multipliers + length * newton, _tilted(p, constant_g, length * newton)
+        violation, after = (jnp.max(jnp.abs(_product(p, constant_f))) for p in (p, moved[1]))
+        # The step from a point that meets the moments is taken too: it squares the error, but for its rounding.
+        is_last = ~(violation > tolerance)
+        is_kept = is_last & (after > violation)
+        return jax.tree.map(lambda old, new: jnp.where(is_kept, old, new), run.state, moved), violation, is_last
 
-    # The step from a point that meets the moments is taken too: it squares the error.
-    run = _iterate(step, jnp.zeros_like(g[0]), max_steps)
-    p = _tilted(r, g, jax.lax.stop_gradient(run.state))
-    converged = jnp.max(jnp.abs(_product(p, constant_f))) <= tolerance
+    run = _iterate(step, (jnp.zeros_like(g[0]), normalise(r)), max_steps)
+    multipliers, solved = jax.lax.stop_gradient(run.state)
+    exponents = _product(g, multipliers)
+    p = solved * safe_divide(r, constant_r, 0) * jnp.exp(exponents - jax.lax.stop_gradient(exponents))  # moves as r, f
+    converged = jnp.minimum(run.value, jnp.max(jnp.abs(_product(p, constant_f)))) <= tolerance
     f = _orthonormal(f, jax.lax.stop_gradient(p))
     f = jnp.concatenate([f, jnp.ones_like(f[:, :1])], axis=1)  # and the total mass, so that it stays one
     c = jnp.zeros_like(f[0]).at[-1].set(1)
@@ -224,10 +231,10 @@ def _tilted(r: Array, f: Array, multipliers: Array) -> Array:
     return normalise(r * jnp.exp(jnp.where(r > 0, exponents - jax.lax.stop_gradient(top), 0)))
 
 
-def _iterate(step: Callable[[Iteration], tuple[Array, Array, Array]], start: Array, max_steps: ArrayLike) -> Iteration:
+def _iterate(step: Callable[[Iteration], tuple[Any, Array, Array]], start: PyTree, max_steps: ArrayLike) -> Iteration:
     """Takes steps from ``start``, without derivatives; the value is the violation of the constraints."""
     start = jax.lax.stop_gradient(start)
-    return iterate(step, start_iteration(start, jnp.asarray(jnp.inf, start.dtype)), max_steps)
+    return iterate(step, start_iteration(start, jnp.asarray(jnp.inf, jax.tree.leaves(start)[0].dtype)), max_steps)
 
 
 def _cutoff(matrix: Array) -> float:

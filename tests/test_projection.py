@@ -190,6 +190,19 @@ def test_moments_on_the_boundary_are_met_with_next_to_no_mass_off_the_face(dtype
     np.testing.assert_allclose(np.float64(projection.distribution) @ DIE_FEATURES, faces @ DIE_FEATURES, **close(dtype))
 
 
+def test_moments_of_any_face_are_met(dtype):
+    """Where multipliers grow without bound, rounding must not keep the moments from the tolerance."""
+    random, arrays = np.random.default_rng(0), []
+    for _ in range(200):
+        features, on_face = random.normal(size=(30, 3)), np.zeros(30)
+        features[:2, 0] = features[:, 0].max() + random.uniform(0.05, 2)  # an edge of the hull
+        on_face[:2] = random.dirichlet(np.ones(2))
+        arrays.append((random.dirichlet(np.ones(30)), features, on_face @ features))
+    arrays = [np.stack(each).astype(dtype) for each in zip(*arrays, strict=True)]
+    projection = isjax.information_projection(*arrays)
+    assert projection.converged.all()
+
+
 def test_moments_that_cannot_be_met_are_said_to_be_so(dtype):
     """Outside the hull, outside the hull of the support, against a redundancy, against a constant; nothing is NaN."""
     inside, excluded = DIE_FEATURES.mean(0), np.array([0, 0, 0.25, 0.25, 0.25, 0.25])
