@@ -4,7 +4,7 @@ The grid is eight data lengths and four seeds of one source, seen through X itse
 and through 16 codes of four bits in larger ones. Contenders of a cell take turns, each warmed up; what is told is the
 median time divided by the steps of all members, and as a fraction of the speed of a large matrix product in the same
 run. The first call, which compiles, is told apart. Contenders that would take too long take fewer steps; the time of
-isjax includes drawing the data and the initial weights of each member, and evaluating it once.
+isjax includes drawing the initial weights of each member and evaluating it once; its data are drawn before.
 """
 
 import argparse

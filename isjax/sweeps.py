@@ -5,7 +5,7 @@ of the problem, the network, the batch size) is a program of its own within the 
 members. The members of a program are divided into chunks, of one length each, so that no step is wasted, unless the
 members of a length are few and all take equally many steps. The chunks are distributed over the devices of a mesh; each
 device trains its chunks one after another, and the members of a chunk at once, so that memory does not grow with the
-grid. The samples of each seed, which all its members see, are drawn before.
+grid. The members of a seed see the same samples; if these are not too many, they are drawn once, before training.
 """
 
 import contextlib
@@ -465,8 +465,9 @@ def sweep(
     r"""Trains every member of a grid, and decomposes its risk exactly at every evaluation.
 
     A member's numbers do not depend on the grid: they are those of ``train`` with the key
-    ``jax.random.fold_in(key, seed)``. The first call compiles; another one with other values (the key, the problems'
-    arrays, the learning rates, the lengths for the same ``max_length``) compiles nothing.
+    ``jax.random.fold_in(key, seed)``, if the key is one of threefry, the default. The first call compiles; another one
+    with other values (the key, the problems' arrays, the learning rates, the lengths for the same ``max_length``)
+    compiles nothing.
 
     Args:
       key: a key of ``jax.random.key``.
@@ -507,7 +508,7 @@ def sweep(
 def compile_sweep(
     key: Key[Array, ""], problems: Sequence[Problem], spec: SweepSpec, *, mesh: Mesh | None = None
 ) -> Callable[[], SweepResult]:
-    """Compiles a sweep without running it, for those who time or report the two apart.
+    """Compiles a sweep without training anything, for those who time or report the two apart.
 
     Args:
       key: as for ``sweep``.
@@ -595,24 +596,24 @@ def _check_rules(spec: SweepSpec, problems: Sequence[Problem]) -> None:
 
 
 def _draw_before(key: Array, problems: Sequence[Problem], spec: SweepSpec) -> list[Drawn] | None:
-    """What is drawn for each seed, for each problem.
+    """What is drawn for each seed, for each problem: its members, and the blocks of a study, share this small program.
 
-    The members of a seed see the same samples, so these are drawn once, by a small program that all blocks of a study
-    share. None, and each member draws its own, where they would take much memory, and in the caller's ``jit``, which
-    would compile this for each problem.
+    None if each member has to draw its own: where the samples of all seeds would take much memory, and where anything
+    is traced, since the caller's ``jit`` would compile this once for each problem.
     """
-    is_eager = _checks.is_concrete(key, problems, jnp.zeros(()))
-    if not is_eager or len(problems) * spec.num_seeds * spec.longest > _MOST_SAMPLES:
+    anything = key, problems, jnp.zeros(())  # a constant is traced within jit, even if the arguments are not
+    if not _checks.is_concrete(anything) or len(problems) * spec.num_seeds * spec.longest > _MOST_SAMPLES:
         return None
     return [_draw_seeds(key, problem.joint, num_seeds=spec.num_seeds, max_length=spec.longest) for problem in problems]
 
 
-_MOST_SAMPLES = 2**22
+_MOST_SAMPLES = 2**20  # 8 MiB
 
 
 @jax.jit(static_argnames=("num_seeds", "max_length"))
 def _draw_seeds(key: Array, joint: Array, *, num_seeds: int, max_length: int) -> Drawn:
-    return jax.vmap(lambda seed: draw(jax.random.fold_in(key, seed), joint, max_length))(jnp.arange(num_seeds))
+    # Not vmap: keys of other generators than threefry give other numbers in a batch.
+    return jax.lax.map(lambda seed: draw(jax.random.fold_in(key, seed), joint, max_length), jnp.arange(num_seeds))
 
 
 @jax.jit(inline=True, static_argnames="mesh")
@@ -644,12 +645,12 @@ class _Group(NamedTuple):
             return cls(key, stacked, None)
         return cls(key, stacked, jax.tree.map(lambda *each: jnp.stack(each), *(drawn[i] for i in positions)))
 
-    def of_member(self, problem: Array, seed: Array, spec: SweepSpec, *, is_only: bool) -> tuple[Drawn, Problem]:
+    def of_member(self, problem: Array, seed: Array, max_length: int, *, is_only: bool) -> tuple[Drawn, Problem]:
         """What is drawn for a member, and its problem, which is that of all members if ``is_only``."""
         # Rows of one table are gathered faster than of one for each member; products with one table are slower.
         seen = jax.tree.map(lambda a: a[0 if is_only else problem], self.problems)
         if self.drawn is None:
-            return draw(jax.random.fold_in(self.key, seed), seen.joint, spec.longest), seen
+            return draw(jax.random.fold_in(self.key, seed), seen.joint, max_length), seen
         return jax.tree.map(lambda a: a[problem, seed], self.drawn), seen
 
 
@@ -740,8 +741,8 @@ class _Chunks(NamedTuple):
 
     problem: Int[Array, "chunk member"]
     rate: Int[Array, "chunk member"]
-    length: Int[Array, "chunk member"]
-    """The number of lengths in a chunk that pads the work of a device."""
+    length: Int[Array, "chunk member"] | Int[Array, "chunk"]
+    """Of each member, or of all members of a chunk; the number of lengths in one that pads the work of a device."""
     seed: Int[Array, "chunk member"]
 
 
@@ -783,14 +784,14 @@ def _sweep_program(
     rates = jnp.asarray(spec.learning_rates, problems.features.dtype)
 
     def train_member(group: _Group, problem: Array, rate: Array, length: Array, seed: Array) -> _Members:
-        drawn, seen = group.of_member(problem, seed, spec, is_only=is_only)
+        drawn, seen = group.of_member(problem, seed, spec.longest, is_only=is_only)
         num_samples = None if is_infinite else values[length]
         trace = train_drawn(drawn, seen, num_samples, rates[rate], network=network, config=config)
         scores = _scores(seen, trace, spec)
         return _Members(trace.code_loss, trace.risk.decoder_error, trace.train_loss, trace.steps, scores)
 
-    one_length = spec.num_steps is None or math.prod(grid) >= size * len(lengths)
-    return map_members(train_member, group, grid, chunk_size=size, mesh=mesh, one_length=one_length)
+    same_steps = spec.num_steps is not None
+    return map_members(train_member, group, grid, chunk_size=size, mesh=mesh, same_steps=same_steps)
 
 
 def map_members(
@@ -800,7 +801,7 @@ def map_members(
     *,
     chunk_size: int,
     mesh: Mesh,
-    one_length: bool = True,
+    same_steps: bool = False,
 ) -> Any:  # noqa: ANN401  (what a member gives)
     """Trains every member of a grid of (problem, learning rate, length, seed), in chunks on the devices of a mesh.
 
@@ -811,7 +812,7 @@ def map_members(
       grid: the sizes of the four axes.
       chunk_size: about how many members a device trains at once.
       mesh: the devices.
-      one_length: whether these have one length.
+      same_steps: whether members of different lengths take equally many steps, and may be trained at once.
 
     Returns:
       What the members give, with the axes of the grid in front.
@@ -824,13 +825,11 @@ def map_members(
       >>> isjax.sweeps.map_members(number, 0, (2, 1, 2, 3), chunk_size=2, mesh=mesh)[1, 0, 1].tolist()
       [110, 111, 112]
     """
-    chunks, position = _divide(grid, chunk_size, mesh.devices.size, one_length=one_length)
+    chunks, position = _divide(grid, chunk_size, mesh.devices.size, may_mix=same_steps)
 
     def train_chunk(shared: PyTree, chunk: _Chunks) -> Any:  # noqa: ANN401
         if chunk.seed.size == 1:  # on a CPU a batch axis slows products down, even one of size one
-            return train_member(shared, *(of_chunk[0] for of_chunk in chunk))
-        if one_length:
-            chunk = chunk._replace(length=chunk.length[0])
+            return train_member(shared, *(of_chunk.reshape(()) for of_chunk in chunk))
         axes = (None, *(0 if of_chunk.ndim else None for of_chunk in chunk))
         return jax.vmap(train_member, in_axes=axes)(shared, *chunk)
 
@@ -859,9 +858,12 @@ def _scores(problem: Problem, trace: Trace, spec: SweepSpec) -> dict[str, tuple[
 
 
 def _divide(
-    grid: tuple[int, int, int, int], size: int, num_devices: int, *, one_length: bool
+    grid: tuple[int, int, int, int], size: int, num_devices: int, *, may_mix: bool
 ) -> tuple[_Chunks, Int[np.ndarray, "..."]]:
-    """Divides a grid of (problem, rate, length, seed) into chunks of about ``size`` members, of one length or of any.
+    """Divides a grid of (problem, rate, length, seed) into chunks of about ``size`` members.
+
+    Those of a chunk have the same length. If ``may_mix``, they may have different ones where those of one length do not
+    fill a chunk, or would leave devices without work.
 
     Returns:
       The chunks in the order of the devices, and the position of each member of the grid in the flat list of the
@@ -869,21 +871,26 @@ def _divide(
     """
     num_problems, num_rates, num_lengths, num_seeds = grid
     by_length = num_lengths, num_problems, num_rates, num_seeds  # members of one length follow each other
-    num_parts = num_lengths if one_length else 1  # each is divided alone
+    per_length = num_problems * num_rates * num_seeds
+    is_small = per_length < size or num_lengths * -(-per_length // size) < num_devices
+    is_mixed = may_mix and num_lengths > 1 and is_small
+    num_parts = 1 if is_mixed else num_lengths  # each is divided alone
     per_part = math.prod(grid) // num_parts
     chunks_per_part = -(-per_part // size)
-    if not one_length:
+    if num_parts == 1:
         chunks_per_part = min(-(-chunks_per_part // num_devices) * num_devices, per_part)
-    size = -(-per_part // chunks_per_part)  # the same number of chunks, of equal sizes
+    size = -(-per_part // chunks_per_part)  # equal sizes
+    chunks_per_part = -(-per_part // size)
     num_slots = -(-num_parts * chunks_per_part // num_devices) * num_devices
 
     # Devices take turns: chunk i goes to device i mod num_devices, so that each has its share of every length.
     slot_of_chunk = np.arange(num_slots).reshape(num_devices, -1).T.ravel()
     part, chunk = np.divmod(np.argsort(slot_of_chunk)[:, None], chunks_per_part)
     is_padding = part >= num_parts
-    member = np.minimum(chunk * size + np.arange(size), per_part - 1) + np.where(is_padding, 0, part) * per_part
+    member = np.where(is_padding, 0, part) * per_part + np.minimum(chunk * size + np.arange(size), per_part - 1)
     length, problem, rate, seed = np.unravel_index(member, by_length)
-    chunks = problem, rate, np.where(is_padding, num_lengths, length), seed
+    length = np.where(is_padding, num_lengths, length)
+    chunks = problem, rate, length if is_mixed else length[:, 0], seed
 
     part, member = np.divmod(np.arange(math.prod(grid)), per_part)
     position = slot_of_chunk[part * chunks_per_part + member // size] * size + member % size

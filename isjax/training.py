@@ -426,7 +426,7 @@ def train_drawn(
     Args:
       drawn: by ``draw``.
       problem: as for ``train``.
-      length: how many of the samples to train on; None for fresh samples at every step.
+      length: how many of the samples to train on, at most all; None for fresh samples at every step.
       learning_rate: of the optimiser.
       network: as for ``train``.
       config: options of the training.
@@ -800,6 +800,7 @@ def _num_steps(data: _Data, config: TrainConfig) -> Int[Array, ""]:
     """Number of steps; zero if there are no data, as in the chunks that pad a sweep."""
     total = jnp.asarray(config.total_steps(data.length, config.batch_size))
     num_steps = jnp.where(data.length > 0, total, 0).astype(data.length.dtype)
+    # Equal for all lengths: the loops of networks that are trained in lock step then have one end.
     return num_steps if config.num_steps is None else _largest_in_lock_step(num_steps)
 
 

@@ -1,7 +1,9 @@
 """A sweep trains all members of a grid: the numbers of ``train``, one call, no retracing, every device."""
 
 import dataclasses
+import functools
 import json
+import math
 import pickle
 from unittest import mock
 
@@ -9,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import Mesh
 
@@ -25,6 +28,7 @@ SPEC = isjax.SweepSpec(
     num_evals=4,
 )
 NARROW = dataclasses.replace(SPEC, hidden=((8,),), batch_sizes=(32,), num_seeds=5)
+MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
 SMALL = dataclasses.replace(SPEC, hidden=((4,),), batch_sizes=(8,), num_steps=5)
 
 
@@ -211,36 +215,59 @@ def test_an_accelerator_trains_as_many_members_at_once_as_fit_into_a_quarter_of_
 @pytest.mark.parametrize("grid", [(1, 1, 1, 1), (3, 2, 5, 4), (2, 1, 3, 7), (1, 3, 8, 1)])
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("num_devices", [1, 2, 3])
-@pytest.mark.parametrize("one_length", [True, False])
-def test_chunks_hold_every_member_once_and_devices_have_equal_shares(grid, size, num_devices, one_length):
-    chunks, position = sweeps._divide(grid, size, num_devices, one_length=one_length)
+@pytest.mark.parametrize("may_mix", [True, False])
+def test_chunks_hold_every_member_once_and_devices_have_equal_shares(grid, size, num_devices, may_mix):
+    chunks, position = sweeps._divide(grid, size, num_devices, may_mix=may_mix)
     problem, rate, length, seed = (np.asarray(a) for a in chunks)
+    is_mixed = length.ndim == 2
+    assert may_mix or not is_mixed
+    length = length if is_mixed else np.broadcast_to(length[:, None], seed.shape)
     assert len(seed) % num_devices == 0
-    assert len(np.unique(position)) == position.size == np.prod(grid)
-    for found, expected in zip(
-        (a.ravel()[position] for a in (problem, rate, length, seed)), np.indices(grid), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
     assert seed.shape[1] <= size
-    is_padding = length == grid[2]
-    assert (is_padding.all(axis=1) == is_padding.any(axis=1)).all()
-    if one_length:
-        assert (length == length[:, :1]).all()
+    assert len(np.unique(position)) == position.size == np.prod(grid)
+    flat = [a.ravel()[position] for a in (problem, rate, length, seed)]
+    for found, expected in zip(flat, np.indices(grid), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    is_padding = (length == grid[2]).all(axis=1)
+    np.testing.assert_array_equal(is_padding, (length == grid[2]).any(axis=1))
     work = [int((~of_device).sum()) for of_device in is_padding.reshape(num_devices, -1)]
-    assert max(work) - min(work) <= seed.shape[1]
-    repeated = seed.size - np.prod(grid) - is_padding.sum()
-    per_length = grid[0] * grid[1] * grid[3]
-    assert repeated < (grid[2] * -(-per_length // seed.shape[1]) if one_length else len(seed))
+    assert max(work) - min(work) <= 1
+    held = np.zeros(seed.size, bool)
+    held[position.ravel()] = True
+    np.testing.assert_array_equal(held.reshape(seed.shape).any(axis=1), ~is_padding)  # none trains repeats alone
 
 
-def test_few_seeds_are_trained_with_all_lengths_at_once(problems):
-    """In groups of one length or of all, each member takes the same steps."""
-    spec = dataclasses.replace(SMALL, hidden=((8,),), lengths=(3, 20, 100), learning_rates=(0.1,), num_seeds=2)
-    apart, together = (
-        isjax.sweep(jax.random.key(0), problems[:2], dataclasses.replace(spec, chunk_size=size)) for size in (2, 6)
-    )
-    assert together.steps.shape[4:6] == (3, 2)
-    chex.assert_trees_all_close(apart, together, atol=1e-6)
+@pytest.mark.parametrize("num_seeds", [1, 7, 8, 15, 16])
+@pytest.mark.parametrize("num_lengths", [1, 2, 8])
+def test_no_device_is_idle_where_lengths_may_be_mixed(num_seeds, num_lengths):
+    chunks, _ = sweeps._divide((1, 1, num_lengths, num_seeds), 16, 4, may_mix=True)
+    length = np.asarray(chunks.length).reshape(4, -1)
+    busy = (length < num_lengths).any(axis=1).sum()
+    assert busy == min(4, num_lengths * num_seeds)
+
+
+@pytest.mark.parametrize("options", [{}, {"sampling": "replacement", "optimizer": MOMENTUM}])
+def test_few_seeds_are_trained_together_with_all_lengths(problems, options):
+    """In chunks of one length or of several, with more devices than chunks or fewer, each member is the same run."""
+    lengths = (3, math.inf, 20, 100)
+    spec = dataclasses.replace(SMALL, hidden=((8,),), lengths=lengths, learning_rates=(0.1,), num_seeds=2, **options)
+    key = jax.random.key(0)
+    found = {size: isjax.sweep(key, problems[:2], dataclasses.replace(spec, chunk_size=size)) for size in (2, 5, 100)}
+    chex.assert_trees_all_close(found[2], found[5], atol=1e-5)
+    chex.assert_trees_all_close(found[2], found[100], atol=1e-5)
+    config = spec.train_config("8", 8)
+    for i, s in ((0, 1), (1, 0), (3, 1)):
+        network, length = isjax.MLP((8,), num_classes=4), lengths[i]
+        trace = isjax.train(jax.random.fold_in(key, s), problems[1], length, 0.1, network=network, config=config)
+        np.testing.assert_allclose(found[100].train_loss[1, 0, 0, 0, i, s], trace.train_loss, atol=1e-5)
+
+
+def test_samples_of_any_generator_are_those_of_train(problems):
+    key, spec = jax.random.key(0, impl="rbg"), dataclasses.replace(SMALL, chunk_size=1)
+    found = isjax.sweep(key, problems[1:2], spec).train_loss[0, 0, 0, 0, 1, 2]
+    network, config = isjax.MLP((4,), num_classes=4), spec.train_config("4", 8)
+    trace = isjax.train(jax.random.fold_in(key, 2), problems[1], 100, 0.1, network=network, config=config)
+    np.testing.assert_allclose(found, trace.train_loss, atol=1e-6)
 
 
 def test_with_epochs_the_trip_count_follows_the_length(problems):
