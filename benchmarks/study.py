@@ -44,7 +44,7 @@ def problems(self):
     return drawn
 
 Sweep.problems = problems
-main(["sweep", "--quiet", "--output", sys.argv[1], *sys.argv[2:]])
+main(["sweep", "--quiet", "--overwrite", "--output", sys.argv[1], *sys.argv[2:]])
 end = time.perf_counter()
 """
 SPENT = ("library", "leaving", "shell_import", "sources", "compile", "run")

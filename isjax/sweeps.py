@@ -501,8 +501,8 @@ def sweep(
     check_spec(spec)
     problems = _as_problems(problems)
     _check_rules(spec, problems)
-    drawn = _draw_before(key, problems, spec)
-    return _sweep(key, problems, drawn, spec, mesh=all_devices() if mesh is None else mesh)
+    groups, positions = _groups(key, problems, spec)
+    return _sweep(groups, spec, positions=positions, mesh=all_devices() if mesh is None else mesh)
 
 
 def compile_sweep(
@@ -540,9 +540,9 @@ def compile_sweep(
     check_spec(spec)
     problems = _as_problems(problems)
     _check_rules(spec, problems)
-    arguments = key, problems, _draw_before(key, problems, spec), spec
-    program = _sweep.lower(*arguments, mesh=all_devices() if mesh is None else mesh).compile()
-    return partial(program, *arguments)
+    groups, positions = _groups(key, problems, spec)
+    lowered = _sweep.lower(groups, spec, positions=positions, mesh=all_devices() if mesh is None else mesh)
+    return partial(lowered.compile(), groups, spec)
 
 
 def check_spec(spec: object) -> None:
@@ -616,13 +616,37 @@ def _draw_seeds(key: Array, joint: Array, *, num_seeds: int, max_length: int) ->
     return jax.lax.map(lambda seed: draw(jax.random.fold_in(key, seed), joint, max_length), jnp.arange(num_seeds))
 
 
-@jax.jit(inline=True, static_argnames="mesh")
-def _sweep(
-    key: Array, problems: Sequence[Problem], drawn: Sequence[Drawn] | None, spec: SweepSpec, *, mesh: Mesh
-) -> SweepResult:
-    groups = problem_groups(problems, spec.batch_sizes)
-    results = [_sweep_group(_Group.of(key, problems, drawn, positions), spec, mesh) for positions in groups]
-    position = np.argsort(np.concatenate(groups))
+_Positions = tuple[tuple[int, ...], ...]
+"""Those of the problems of each group."""
+
+
+def _groups(key: Array, problems: Sequence[Problem], spec: SweepSpec) -> "tuple[list[_Group], _Positions]":
+    """The problems of a sweep in groups, and their positions: by small programs, which blocks of a study share."""
+    positions = tuple(map(tuple, problem_groups(problems, spec.batch_sizes)))
+    return _stack_groups(key, problems, _draw_before(key, problems, spec), positions=positions), positions
+
+
+@jax.jit(inline=True, static_argnames="positions")
+def _stack_groups(
+    key: Array, problems: Sequence[Problem], drawn: Sequence[Drawn] | None, *, positions: _Positions
+) -> "list[_Group]":
+    def stacked(each: Sequence[Drawn]) -> Drawn:
+        return jax.tree.map(lambda *arrays: jnp.stack(arrays), *each)
+
+    return [
+        _Group(
+            key,
+            _stack_padded([problems[i] for i in of_group]),
+            None if drawn is None else stacked([drawn[i] for i in of_group]),
+        )
+        for of_group in positions
+    ]
+
+
+@jax.jit(inline=True, static_argnames=("positions", "mesh"))
+def _sweep(groups: "Sequence[_Group]", spec: SweepSpec, *, positions: _Positions, mesh: Mesh) -> SweepResult:
+    results = [_sweep_group(group, spec, mesh) for group in groups]
+    position = np.argsort(np.concatenate(positions))
     return jax.tree.map(lambda *of_groups: jnp.concatenate(of_groups)[position], *results)
 
 
@@ -634,16 +658,6 @@ class _Group(NamedTuple):
     """With an axis of problems in front."""
     drawn: Drawn | None
     """With axes of problems and seeds in front, if it was drawn before."""
-
-    @classmethod
-    def of(
-        cls, key: Array, problems: Sequence[Problem], drawn: Sequence[Drawn] | None, positions: Sequence[int]
-    ) -> "_Group":
-        """The problems at some positions, padded and stacked."""
-        stacked = _stack_padded([problems[i] for i in positions])
-        if drawn is None:
-            return cls(key, stacked, None)
-        return cls(key, stacked, jax.tree.map(lambda *each: jnp.stack(each), *(drawn[i] for i in positions)))
 
     def of_member(self, problem: Array, seed: Array, max_length: int, *, is_only: bool) -> tuple[Drawn, Problem]:
         """What is drawn for a member, and its problem, which is that of all members if ``is_only``."""

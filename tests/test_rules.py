@@ -174,8 +174,8 @@ def test_a_run_that_diverged_has_no_risk_under_any_rule():
 
 
 def test_nothing_is_compiled_anew_for_the_same_rules(monkeypatch):
-    traces, groups_of = [], sweeps.problem_groups
-    monkeypatch.setattr(sweeps, "problem_groups", lambda *args: traces.append(1) or groups_of(*args))
+    traces, sweep_group = [], sweeps._sweep_group
+    monkeypatch.setattr(sweeps, "_sweep_group", lambda *args: traces.append(1) or sweep_group(*args))
     spec = isjax.SweepSpec(hidden=((5,),), rules=EVERY, lengths=(16,), num_steps=4, num_evals=2)
     for rate in (0.1, 0.2):
         isjax.sweep(KEY, [problem_of()], dataclasses.replace(spec, learning_rates=(rate,)))

@@ -16,7 +16,7 @@ import pytest
 from jax.sharding import Mesh
 
 import isjax
-from isjax import sweeps
+from isjax import sweeps, training
 
 SPEC = isjax.SweepSpec(
     hidden=((160,), (6, 5)),
@@ -109,11 +109,12 @@ def test_a_members_numbers_do_not_depend_on_its_grid(problems, result):
 
 
 def test_nothing_is_traced_when_only_values_change_and_the_new_values_are_used(problems, monkeypatch):
-    traces, groups_of = [], sweeps.problem_groups
-    monkeypatch.setattr(sweeps, "problem_groups", lambda *args: traces.append(1) or groups_of(*args))
+    traces, sweep_group = [], sweeps._sweep_group
+    monkeypatch.setattr(sweeps, "_sweep_group", lambda *args: traces.append(1) or sweep_group(*args))
     problems = problems[1:3]  # a program with padding in it
     first = isjax.sweep(jax.random.key(0), problems, SMALL)
     assert len(traces) == 1
+    monkeypatch.setattr(sweeps, "draw", None)  # the samples are drawn by the same program
     for changed, same in (({"lengths": (50, 100)}, slice(1, 2)), ({"learning_rates": (0.01, 0.02)}, slice(0, 0))):
         other = isjax.sweep(jax.random.key(0), problems, dataclasses.replace(SMALL, **changed))
         assert not np.allclose(first.decoder_error, other.decoder_error)
@@ -123,6 +124,7 @@ def test_nothing_is_traced_when_only_values_change_and_the_new_values_are_used(p
     isjax.sweep(jax.random.key(0), problems_of(0.6, seed=9)[1:3], SMALL)
     chex.assert_trees_all_equal(first, isjax.sweep(jax.random.key(0), tuple(problems), SMALL))
     assert len(traces) == 1
+    monkeypatch.setattr(sweeps, "draw", training.draw)
     isjax.sweep(jax.random.key(0), problems, dataclasses.replace(SMALL, lengths=(50, 120)))  # a longer longest length
     assert len(traces) == 2
 
@@ -139,8 +141,8 @@ def test_a_sweep_is_the_same_under_the_callers_jit_and_compiled_apart(problems, 
 
 
 def test_parts_of_a_grid_share_a_program_and_give_its_numbers(problems, monkeypatch):
-    traces, groups_of = [], sweeps.problem_groups
-    monkeypatch.setattr(sweeps, "problem_groups", lambda *args: traces.append(1) or groups_of(*args))
+    traces, sweep_group = [], sweeps._sweep_group
+    monkeypatch.setattr(sweeps, "_sweep_group", lambda *args: traces.append(1) or sweep_group(*args))
     key, of_one = jax.random.key(0), problems[1:2]
     whole = isjax.sweep(key, of_one, SMALL)
     traces.clear()
