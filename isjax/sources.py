@@ -324,11 +324,11 @@ def sparse_source(
     if k > d:
         raise ValueError(f"num_relevant={num_relevant}, but there are only num_inputs={num_inputs} inputs")
     _check_num_symbols(a, d, "alphabet_size**num_inputs")
-    relevant, dropped, key_labels = _draw_relevant(key, num_inputs=d, num_relevant=k)
+    order, dropped, key_labels = _draw_relevant(key, k, num_inputs=d)
     return _source(
         key_labels,
         features=_coordinate_features((a,) * d),
-        codes=_index_of(_coordinates((a,) * d)[:, np.sort(relevant)], (a,) * k),
+        codes=_index_of(_coordinates((a,) * d)[:, np.sort(order[:k])], (a,) * k),
         merged=_without(int(dropped), (a,) * k),
         num_classes=num_classes,
         discrimination=discrimination,
@@ -336,12 +336,12 @@ def sparse_source(
     )
 
 
-@jax.jit(static_argnames=("num_inputs", "num_relevant"))
-def _draw_relevant(key: Array, *, num_inputs: int, num_relevant: int) -> tuple[Array, Array, Array]:
-    """Which inputs are relevant, which of these is dropped, and a key for the labels."""
+@jax.jit(static_argnames="num_inputs")
+def _draw_relevant(key: Array, num_relevant: Array | int, *, num_inputs: int) -> tuple[Array, Array, Array]:
+    """An order of the inputs, of which the first are relevant, which of these is dropped, and a key for the labels."""
     key_relevant, key_dropped, key_labels = jax.random.split(key, 3)
-    relevant = jax.random.permutation(key_relevant, num_inputs)[:num_relevant]
-    return relevant, jax.random.randint(key_dropped, (), 0, num_relevant), key_labels
+    order = jax.random.permutation(key_relevant, num_inputs)
+    return order, jax.random.randint(key_dropped, (), 0, num_relevant), key_labels
 
 
 def invariant_source(
