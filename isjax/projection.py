@@ -122,7 +122,7 @@ def information_projection(
 
     Returns:
       ``Projection(distribution, divergence, converged, num_steps)`` of shapes ``[..., x]`` and ``[...]``, with the
-      divergence D(p‖r) in nats. Where the moments cannot be met ``converged`` is False, and all values are finite.
+      divergence D(p‖r) in nats. Where finite moments cannot be met ``converged`` is False, and all values are finite.
 
     Raises:
       ValueError: if the features' rows are not the reference's symbols, or the moments not one for each feature.

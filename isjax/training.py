@@ -267,9 +267,10 @@ def train(
     Args:
       key: a key of ``jax.random.key``.
       problem: the distribution, the code and the features that the network sees.
-      length: number n of samples; it may be traced if ``config.max_length`` is given. ``math.inf`` for fresh samples at
-        every step; where a batch holds at least as many samples as there are codes, it is the distribution itself.
-      learning_rate: of the optimiser; it may be traced.
+      length: number n of samples; it may be traced if ``config.max_length`` is given, and gives NaN outside 1 …
+        ``max_length``. ``math.inf`` for fresh samples at every step; where a batch holds at least as many samples as
+        there are codes, it is the distribution itself.
+      learning_rate: of the optimiser; it may be traced. Derivatives in it are forward-mode (``jax.jvp``).
       network: a Flax module from features ``[n, d]`` to logits ``[n, y]``, or to rows r(v | u) ``[n, v]`` and logits
         ``[v, y]``, as ``EncoderDecoder``; hashable. Or a function of the number of classes that gives one.
       config: options of the training.
@@ -408,8 +409,13 @@ def _train(
     config: TrainConfig,
 ) -> Trace:
     check_network(network, *_Inputs.of(problem))
-    drawn = draw(key, problem.joint, config.max_length or 1)
-    return train_drawn(drawn, problem, length, learning_rate, network=network, config=config)
+    longest = config.max_length or 1
+    drawn = draw(key, problem.joint, longest)
+    trace = train_drawn(drawn, problem, length, learning_rate, network=network, config=config)
+    if length is None:
+        return trace
+    is_outside = (length < 1) | (length > longest)
+    return jax.tree.map(lambda a: nan_where(is_outside, a) if jnp.issubdtype(a.dtype, jnp.floating) else a, trace)
 
 
 def train_drawn(

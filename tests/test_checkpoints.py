@@ -281,8 +281,7 @@ def test_without_resume_all_is_trained_again_with_a_warning(folder, resume, unin
     same_numbers(study, uninterrupted)
     assert log.count("is trained:") == NUM_BLOCKS
     assert log.warnings == [
-        f"6 blocks of this study in {folder}/study.blocks are trained again: resume=True (isjax sweep --resume) "
-        "restores them"
+        f"6 blocks of this study in {folder}/study.blocks are trained again: resume=True (--resume) restores them"
     ]
 
 
@@ -512,7 +511,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_resume(tmp_path, command, capsys):
     count = len(block_files(tmp_path))
     assert err.splitlines()[-1] == (
         f"isjax: interrupted: {count} of {len(LENGTHS)} blocks are saved in {tmp_path}/study.blocks: continue with "
-        "resume=True (isjax sweep --resume)"
+        "resume=True (--resume)"
     )
     assert "Traceback" not in err
     cli.main([*words, "--resume"])
@@ -536,4 +535,4 @@ def test_a_full_disk_is_one_line_with_code_1(tmp_path, capsys):
         code, err = exit_of([*WORDS, "--num-steps", "5000", "--output", str(tmp_path), "--quiet"], capsys)
     assert code == 1
     assert "File too large" in err
-    assert err.strip().endswith("continue with resume=True (isjax sweep --resume)")
+    assert err.strip().endswith("continue with resume=True (--resume)")

@@ -195,6 +195,20 @@ def test_a_constant_column_is_left_out_and_named():
     assert found.constant == ("same",)
 
 
+@pytest.mark.parametrize("encoder", ["all=*", "age..label", "age,label"])
+def test_an_encoder_that_shows_the_target_is_refused(encoder):
+    data = frame().select("age", "p0", "city").with_columns(pl.Series("label", ["no", "yes"] * 12))
+    with pytest.raises(ValueError, match="shows the target's column 'label'"):
+        samples(encoder, data=data, target="label")
+
+
+def test_arrays_of_different_lengths_are_refused_where_both_are_needed(tmp_path):
+    np.savez(tmp_path / "t.npz", a=np.arange(10.0), b=np.arange(9.0), y=np.arange(9) % 2)
+    with pytest.raises(ValueError, match="y has 9, a has 10"):
+        samples("a", data=tmp_path / "t.npz", target="y")
+    assert samples("b", data=tmp_path / "t.npz", target="y")["b"].features.shape == (9, 1)
+
+
 def test_files_that_hold_no_arrays_are_refused(tmp_path):
     (tmp_path / "t.npz").write_bytes(b"PK no")
     with pytest.raises(ValueError, match="cannot be read as arrays"):

@@ -243,3 +243,12 @@ def test_double_precision_stays_double(x64):
     config = isjax.TrainConfig(num_steps=20, num_evals=2)
     trace = isjax.train(jax.random.key(0), problem, 64, 0.1, network=NETWORK, config=config)
     assert trace.log_decoder.dtype == trace.risk.decoder_error.dtype == trace.train_loss.dtype == jnp.float64
+
+
+def test_a_traced_length_outside_its_bound_gives_nan(source):
+    config = isjax.TrainConfig(num_steps=5, num_evals=2, max_length=64)
+    problem, key = source.problem("sufficient"), jax.random.key(0)
+    train = jax.vmap(lambda n: isjax.train(key, problem, n, 0.1, network=NETWORK, config=config))
+    trace = train(jnp.array([-5, 0, 1, 64, 65]))
+    np.testing.assert_array_equal(np.isnan(trace.risk.risk).all(-1), [True, True, False, False, True])
+    np.testing.assert_array_equal(np.isnan(trace.train_loss).any(-1), [True, True, False, False, True])

@@ -116,12 +116,13 @@ def samples(
     form = _reading.Format(separator=separator, encoding=encoding, header=header, na=tuple(na))
     source = Path(path) if isinstance(path, str | os.PathLike) else path
     arrays: dict[str, list[str]] = {}
-    if isinstance(source, Path) and source.suffix.lower() == ".npz":
-        source, arrays = _of_arrays(source)
-    known = _reading.names(source, form)
     named = _named(encoders)
+    if isinstance(source, Path) and source.suffix.lower() == ".npz":
+        source, arrays = _of_arrays(source, [target, *(piece for text in named.values() for piece in text.split(","))])
+    known = _reading.names(source, form)
     parts = {name: _parts(name, text, known, arrays) for name, text in named.items()}
     aim = _one_part(target, known)
+    _refuse_target(parts, aim)
     needed = dict.fromkeys([aim.column, *(part.column for of_encoder in parts.values() for part in of_encoder)])
     frame, num_dropped = _reading.read_frame(source, list(needed), form, drop=missing == "drop")
     classes, targets = _classes(frame[aim.column], aim)
@@ -232,6 +233,16 @@ def _one_part(text: str, known: Sequence[str], encoder: str | None = None) -> _P
     )
 
 
+def _refuse_target(parts: Mapping[str, Sequence[_Part]], target: _Part) -> None:
+    """Refuses an encoder that shows the column of the target."""
+    for name, of_encoder in parts.items():
+        if any(part.column == target.column for part in of_encoder):
+            raise ValueError(
+                f"the encoder {name} shows the target's column {target.column!r}: name columns, ranges or patterns "
+                "without it"
+            )
+
+
 # -- what the columns become -------------------------------------------------------------------------------------------
 
 
@@ -339,8 +350,8 @@ def _refuse_keys(values: "pl.Series") -> None:
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
-def _of_arrays(path: Path) -> "tuple[pl.DataFrame, dict[str, list[str]]]":
-    """The arrays of an ``.npz`` file as columns, and the columns of each array."""
+def _of_arrays(path: Path, needed: Sequence[str]) -> "tuple[pl.DataFrame, dict[str, list[str]]]":
+    """The arrays of an ``.npz`` file as columns, and the columns of each array; those needed have as many rows."""
     import polars as pl
 
     if not path.is_file():
@@ -353,13 +364,17 @@ def _of_arrays(path: Path) -> "tuple[pl.DataFrame, dict[str, list[str]]]":
     lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
     if not lengths:
         raise ValueError(f"{path} holds no array with rows")
+    rows = {name: lengths[name] for name in map(str.strip, needed) if name in lengths}
+    if len(set(rows.values())) > 1:
+        shown = ", ".join(f"{name} has {number}" for name, number in rows.items())
+        raise ValueError(f"the arrays must have as many rows as each other, but {shown} in {path}")
     columns, of_arrays = {}, {}
     for name, array in arrays.items():
         if array.ndim and array.dtype.kind in "biufU":
             table = array.reshape(len(array), -1)
             of_arrays[name] = [name] if array.ndim == 1 else [f"{name}.{i}" for i in range(table.shape[1])]
             columns |= dict(zip(of_arrays[name], table.T, strict=True))
-    most = max(set(lengths.values()), key=list(lengths.values()).count)
+    most = max(rows.values(), default=max(set(lengths.values()), key=list(lengths.values()).count))
     columns = {name: column for name, column in columns.items() if len(column) == most}
     frame = pl.DataFrame({name: np.ascontiguousarray(column) for name, column in columns.items()})
     return frame, {name: each for name, each in of_arrays.items() if each and each[0] in columns}

@@ -155,6 +155,8 @@ def rank(key: Key[Array, ""], columns: Mapping[str, Any], spec: RankSpec) -> Ran
         raise TypeError(f"spec must be a RankSpec, such as RankSpec(target='y'), got {spec!r}")
     rng = generator(key)
     names = spec.columns or tuple(name for name in columns if name != spec.target)
+    if not names:
+        raise ValueError(f"columns must hold one beside the target {spec.target!r}, got none to rank")
     codes = as_codes(columns, (*names, spec.target))
     y = numbered(codes[spec.target])
     num_classes = alphabet_size(y)

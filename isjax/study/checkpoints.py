@@ -264,7 +264,7 @@ class Checkpoints:
             )
         if num_files := self._num_files():
             _logger.warning(
-                "%d blocks of this study in %s are trained again: resume=True (isjax sweep --resume) restores them",
+                "%d blocks of this study in %s are trained again: resume=True (--resume) restores them",
                 num_files,
                 self.folder,
             )
@@ -299,7 +299,7 @@ class Checkpoints:
         """How many blocks are saved, and how to resume."""
         return (
             f"{self._num_files()} of {len(self.identities)} blocks are saved in {self.folder}: "
-            "continue with resume=True (isjax sweep --resume)"
+            "continue with resume=True (--resume)"
         )
 
     def _path(self, i: int) -> Path:

@@ -72,14 +72,16 @@ def _by_length(found: CrossValidation, network: int) -> Table:
 def _at_longest(found: CrossValidation, network: int, reference: str) -> Table:
     longest = _order(found)[-1]
     rise = jax.device_get(found.rise(reference))
-    table = _table("accuracy", "rise", "low", "high", "codelength nats", "bits")
+    has_codelength = found.length.size > 1  # of one length it is log |Y|, whatever the sample
+    table = _table("accuracy", "rise", "low", "high", *(["codelength nats", "bits"] if has_codelength else []))
     accuracy, length = (np.asarray(part)[:, network] for part in (found.accuracy, found.codelength))
     for i, name in enumerate(found.samples):
         ends = [float(part[i, network, longest]) for part in (rise.estimate, rise.low, rise.high)]
         ends = ["", "", ""] if name == reference else [_number(end) for end in ends]
         nats = float(length[i].mean())
         share = accuracy[i, longest].mean()
-        table.add_row(escape(name), _number(float(share)), *ends, _number(nats), _number(nats / math.log(2)))
+        codelength = [_number(nats), _number(nats / math.log(2))] if has_codelength else []
+        table.add_row(escape(name), _number(float(share)), *ends, *codelength)
     return table
 
 
