@@ -298,5 +298,5 @@ def test_a_failure_of_the_work_is_one_line_and_code_1_and_its_blocks_stay(monkey
     assert code == 1
     last = err.splitlines()[-1]
     assert "No space left on device" in last
-    assert f"2 of 2 blocks are saved in {tmp_path}/study.blocks: continue with resume=True (isjax sweep" in last
+    assert f"2 of 2 blocks are saved in {tmp_path}/study.blocks: continue with resume=True (--resume)" in last
     assert [file.name for file in tmp_path.iterdir()] == ["study.blocks"]

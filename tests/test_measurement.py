@@ -214,7 +214,8 @@ def test_a_thousand_symbols_each_are_measured_and_warned_of():
     found = measure(KEY, sample, spec)
     assert found.encoders[0].statistic >= 0
     assert found.encoders[0].method == "miller_madow"
-    wide, thin, small = found.warnings()
+    wide, thin, classes, small = found.warnings()
+    assert "classes of Y" in classes
     assert wide.endswith(
         "are too many to invert a test: informations given u are Miller and Madow's, which are too large, and "
         "intervals miss; merge symbols, or cut numbers into fewer bins (--bins)"
@@ -316,3 +317,15 @@ def test_intervals_that_rest_on_symbols_seen_once_are_warned_of(num_x, num, is_l
     assert found.low_intervals == (("I(X;Y)", "I(X;Y|u)") if is_low else ())
     warned = [each for each in found.warnings() if each.startswith("too many symbols occur once: intervals of I(X;Y)")]
     assert len(warned) == is_low
+
+
+@pytest.mark.parametrize(("num_classes", "is_told"), [(209, True), (100, True), (50, False), (20, False)])
+def test_many_classes_of_few_rows_are_told(num_classes, is_told):
+    """Where simulated intervals lie above the information, and not where they cover."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "x": rng.integers(0, 4, 442),
+        "y": np.append(np.arange(num_classes), rng.integers(0, num_classes, 442 - num_classes)),
+    }
+    found = isjax.data.measure(jax.random.key(0), columns, isjax.data.MeasureSpec(target="y", inputs=("x",)))
+    assert any("classes of Y: intervals may lie above" in warning for warning in found.warnings()) == is_told

@@ -47,6 +47,7 @@ _ASSUMED = 0.15  # half-widths: if more is assumed of pairs that occur once, 10 
 _SMALL_COUNT, _SMALL_SHARE = 5, 0.2  # Cochran's rule: of the χ² limit no more than a fifth of expected counts below 5
 _NUM_CELLS = 2**21  # pairs (x, y) of all draws together: a larger table has fewer draws,
 _FEW_DRAWS = 99  # but no fewer than these
+_ROWS_A_CLASS, _ROWS_A_CLASS_OF_THIN_PAIRS = 5, 20  # with fewer, intervals by inversion lay above the information
 _MOST_PAIRS = 2**19  # pairs (x, u) times targets: of more the draws would take minutes
 
 
@@ -273,6 +274,11 @@ class Measurement:
                 "intervals may lie below the loss; merge codes, cut numbers into fewer bins (--bins), or "
                 "get more rows"
             )
+        if self.method == "inversion" and _too_few_a_class(self.rows, self.target_symbols, pairs):
+            yield (
+                f"{self.rows} rows are few for the {self.target_symbols} classes of Y: intervals may lie above the "
+                "information; merge classes, cut the target into fewer bins (--bins), or get more rows"
+            )
         if self.low_intervals:
             yield (
                 f"too many symbols occur once: intervals of {', '.join(self.low_intervals)} may be too low; "
@@ -284,6 +290,12 @@ class Measurement:
                 f"expected counts are small (given {', '.join(small)}): p-values from the χ² limit are too small; use "
                 "those of permutations"
             )
+
+
+def _too_few_a_class(rows: int, num_classes: int, num_pairs: int) -> bool:
+    """Whether intervals by inversion are too high: few rows for each class of Y, or also for each pair of symbols."""
+    are_thin = 2 * rows < num_pairs
+    return rows < (_ROWS_A_CLASS_OF_THIN_PAIRS if are_thin else _ROWS_A_CLASS) * num_classes
 
 
 @runtime_checkable
